@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// Net devices and the tables that hang on them. Kernel twins: include/linux/netdevice.h
+// (struct net_device, struct netdev_queue), include/linux/inetdevice.h (struct in_device).
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/rcu.h"
+#include "base/result.h"
+#include "base/spinlock.h"
+#include "base/sysctl.h"
+#include "dev/link.h"
+#include "drivers/driver.h"
+#include "observe/counters.h"
+#include "sched/qdisc.h"
+#include "tap/tap.h"
+
+namespace txp {
+
+// struct netdev_queue.
+struct TxQueue {
+  NetDevice* dev = nullptr;
+  unsigned index = 0;
+  RcuPtr<Qdisc> qdisc;               // never null once the device is in a DevTable
+  Spinlock xmit_lock;                // HARD_TX_LOCK
+  std::atomic<bool> stopped{false};  // netif_tx_stop_queue()
+  Count tx_packets;                  // under xmit_lock
+  Count tx_bytes;
+  std::atomic<std::uint64_t> tx_dropped{0};
+  std::atomic<std::uint64_t> tx_errors{0};
+};
+
+// The IPv4 side of a device (struct in_device): immutable, republished on change.
+struct InDevice {
+  std::vector<InAddr> addrs;   // in the kernel's order: primaries, then secondaries
+  std::vector<Ip4> mc_groups;  // joined groups, 224.0.0.1 included
+  InDevConf conf;
+  NeighParms arp_parms;
+};
+
+struct NetDevice {
+  int ifindex = 0;
+  RcuPtr<const Link> link_;
+  RcuPtr<const InDevice> in_dev_;
+  const Link& link() const { return *link_; }
+  const InDevice& in_dev() const { return *in_dev_; }
+  const std::string& name() const { return link().name; }
+  std::uint32_t flags() const { return link().flags; }
+  std::uint32_t mtu() const { return link().mtu; }
+  bool is_up() const { return (flags() & kIffUp) != 0; }
+
+  std::vector<std::unique_ptr<TxQueue>> tx;   // fixed in number for the device's life
+  std::vector<std::unique_ptr<Qdisc>> roots;  // classful roots such as mq; the rest hang on `tx`
+  RcuPtr<const std::vector<Tap*>> taps;       // null or the taps on this device
+  std::unique_ptr<Driver> driver;             // changed only while nothing sends (attach())
+  // Where TXPATH cannot follow: "vxlan vx0" and its like. Empty: the engine knows this device.
+  RcuPtr<const std::string> unknown_kind;
+  RcuPtr<const std::vector<FilterSpec>> egress_filters;  // clsact egress; not empty: unknown
+
+  std::atomic<std::uint64_t> rx_packets{0};
+  std::atomic<std::uint64_t> rx_bytes{0};
+  std::atomic<std::uint64_t> rx_dropped{0};
+  std::atomic<std::uint64_t> tx_dropped_noqueue{0};
+};
+
+// The devices of a Net. Readers: inside an RcuReader. Writers: with net.rtnl held.
+class DevTable {
+ public:
+  explicit DevTable(Net& net);
+  ~DevTable();
+
+  // Readers. Null when there is none.
+  NetDevice* by_index(int ifindex) const;
+  NetDevice* by_name(std::string_view name) const;
+  std::vector<NetDevice*> all() const;  // by ifindex
+  NetDevice* loopback() const;
+
+  // Writers. set_link() makes or changes a device; a new one has the null driver (loopback: the
+  // loopback driver) and its default qdisc. remove_link() purges its queues, neighbours, routes.
+  NetDevice& set_link(const Link& link);
+  void remove_link(int ifindex);
+  void set_addr(const InAddr& addr);  // adds or changes
+  void remove_addr(int ifindex, Ip4 local, std::uint8_t prefixlen);
+  void set_in_conf(int ifindex, const InDevConf& conf);
+  void set_neigh_parms(int ifindex, const NeighParms& parms);
+  void set_mc_groups(int ifindex, std::vector<Ip4> groups);
+  // Rebuilds the device's qdisc tree from the kernel's list (roots, mq children, clsact). A kind
+  // that is not implemented becomes an UnknownQdisc, which answers unknown for every packet.
+  void set_qdiscs(int ifindex, const std::vector<QdiscSpec>& qdiscs);
+  void set_egress_filters(int ifindex, std::vector<FilterSpec> filters);
+
+  // Puts `driver` behind a device. Only while nothing sends on it.
+  void attach(NetDevice& dev, std::unique_ptr<Driver> driver);
+  void add_tap(NetDevice* dev, Tap* tap);  // dev null: every device, also later ones
+  void remove_tap(Tap* tap);
+
+  // Packets that wait in qdiscs and requeue slots now.
+  std::uint64_t queued() const;
+
+ private:
+  struct Map;
+  void publish_in_dev(NetDevice& dev, const std::function<void(InDevice&)>& change);
+  Net& net_;
+  RcuPtr<const Map> map_;
+  std::vector<std::unique_ptr<NetDevice>> owned_;
+  std::vector<Tap*> everywhere_;
+};
+
+// A frame came in on `dev` (eth_type_trans() and __netif_receive_skb_core()): ARP, IPv4, or
+// dropped.
+void netif_receive_frame(Net& net, NetDevice& dev, std::span<const std::uint8_t> frame);
+
+// The send side, in the path's order.
+TxResult dev_queue_xmit(Net& net, SkbPtr skb);
+unsigned netdev_pick_tx(Net& net, NetDevice& dev, Skb& skb);
+// Software GSO, linearising and checksums, as the driver's features ask. The result is a chain
+// through Skb::next; null when it was dropped.
+SkbPtr validate_xmit_skb(Net& net, SkbPtr skb, NetDevice& dev);
+// Sends a chain under the queue's xmit_lock; answers what the driver refused (null: all taken).
+SkbPtr dev_hard_start_xmit(Net& net, SkbPtr chain, NetDevice& dev, TxQueue& txq, NetdevTx& result);
+NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more);
+void dev_queue_xmit_nit(Net& net, const Skb& skb, NetDevice& dev);
+
+}  // namespace txp

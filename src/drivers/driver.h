@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What stands behind a net device: struct net_device_ops (include/linux/netdevice.h).
+// Adding one: a file here, a line in registry.cc, a scenario.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "skb/skb.h"
+
+namespace txp {
+
+struct NetDevice;
+
+enum class NetdevTx : std::uint8_t { ok, busy };  // NETDEV_TX_OK, NETDEV_TX_BUSY
+
+// What the driver finishes by itself; validate_xmit_skb() does the rest in software.
+struct DriverFeatures {
+  bool csum = false;        // takes IpSummed::partial
+  bool gso_udp_l4 = false;  // takes GsoType::udp_l4
+  bool frag_list = false;   // takes skbs with a frag_list
+  bool lltx = false;        // needs no transmit lock (NETIF_F_LLTX)
+};
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+  virtual DriverFeatures features() const { return {}; }
+  // Under the queue's transmit lock (unless lltx). ok: the driver took `skb` and ended it with
+  // consume(), or with drop() when the frame was lost. busy: `skb` is untouched and comes again.
+  // `more`: another frame follows at once (netdev_xmit_more()), so the doorbell may wait.
+  virtual NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb,
+                                  bool more) = 0;
+  // Takes in received frames (netif_receive_frame()) and completions, at most `budget`; wakes
+  // stopped queues. Answers how many.
+  virtual std::size_t poll(Net&, NetDevice&, std::size_t /*budget*/) { return 0; }
+  // Readable when poll() has work; -1: nothing to wait for.
+  virtual int fd() const { return -1; }
+  // `ethtool -S`: the driver's own counters by name.
+  virtual std::vector<std::pair<std::string, std::uint64_t>> stats() const { return {}; }
+};
+
+}  // namespace txp

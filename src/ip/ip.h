@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The IP layer's stages. Kernel twin: net/ipv4/ip_output.c, net/ipv4/ip_input.c, net/ipv4/icmp.c.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/result.h"
+#include "skb/skb.h"
+#include "socket/sock.h"
+
+namespace txp {
+
+// struct ipcm_cookie: what the control messages and the socket say of one datagram.
+struct IpcmCookie {
+  Ip4 addr;  // source asked for; later the destination (as the kernel reuses it)
+  int oif = 0;
+  std::optional<IpOptions> opt;
+  std::uint8_t protocol = 0;
+  int ttl = 0;   // 0: not given
+  int tos = -1;  // -1: not given
+  std::uint16_t gso_size = 0;
+  std::uint32_t mark = 0;
+  std::uint32_t priority = 0;
+  Nanos transmit_time = 0;
+};
+
+// Payload into skbs. `length` counts the transport header (`transhdrlen`) and the payload, which
+// comes from msg.iov from `payload_offset` on.
+[[nodiscard]] SockResult<SkbPtr> ip_make_skb(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg,
+                                             std::uint32_t length, std::uint32_t transhdrlen,
+                                             IpcmCookie& ipc, Rtable& rt);
+[[nodiscard]] SockResult<void> ip_append_data(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg,
+                                              std::uint32_t length, std::uint32_t transhdrlen,
+                                              IpcmCookie& ipc, Rtable& rt);
+void ip_flush_pending_frames(Net& net, Sock& sk);
+[[nodiscard]] SockResult<SkbPtr> ip_finish_skb(Net& net, Sock& sk, Flow4& fl4);
+
+// Sends; NET_XMIT_CN is success, and what is left is 0 or a positive errno.
+int ip_send_skb(Net& net, SkbPtr skb);
+TxResult ip_local_out(Net& net, SkbPtr skb);
+TxResult dst_output(Net& net, SkbPtr skb);
+TxResult ip_output(Net& net, SkbPtr skb);
+TxResult ip_mc_output(Net& net, SkbPtr skb);
+TxResult ip_finish_output(Net& net, SkbPtr skb);
+TxResult ip_finish_output2(Net& net, SkbPtr skb);
+using FragmentOutput = TxResult (*)(Net&, SkbPtr);
+TxResult ip_do_fragment(Net& net, SkbPtr skb, FragmentOutput output);
+
+// __ip_select_ident() and its callers' rule (ip_select_ident_segs()).
+void ip_select_ident_segs(Net& net, Skb& skb, Sock* sk, unsigned segs);
+
+// The receive side, for frames that reach a device of this Net. `skb->data` is at the IP header.
+void ip_rcv(Net& net, SkbPtr skb, NetDevice& dev);
+void icmp_rcv(Net& net, SkbPtr skb);
+// An ICMP error about what this host sent (or forwards to a socket of its own, on lo).
+void icmp_send(Net& net, const Skb& about, std::uint8_t type, std::uint8_t code,
+               std::uint32_t info);
+
+// include/net/ip.h: the MTU that a send must respect.
+std::uint32_t ip_skb_dst_mtu(const Net& net, const Skb& skb);
+bool ip_dont_fragment(const Sock* sk, const Rtable& rt);
+
+}  // namespace txp

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// One network namespace: tables, devices, counters, clock and random source (struct net).
+// No globals: two Nets live side by side.
+//
+// Threads: any number may send. Configuration changes hold `rtnl`. Readers of the tables stand in
+// an RcuReader, which sock_sendmsg(), poll() and the receive entry take.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/rcu.h"
+#include "base/sysctl.h"
+#include "observe/counters.h"
+#include "skb/skb.h"
+#include "softirq/timer.h"
+
+namespace txp {
+
+class DevTable;
+class FibTables;
+class FibRules;
+class Nexthops;
+class FibExceptions;
+class NeighTable;
+class NfHooks;
+class UdpTable;
+class Qdisc;
+
+// What one thread owns in one Net (the kernel's per-CPU data). Outlives its thread: the counts
+// stay, and the next new thread takes it over.
+struct Cpu {
+  Counters counters;
+  SkbPool pool;
+  std::vector<Qdisc*> output_queue;  // softnet_data.output_queue: scheduled disciplines
+  int xmit_recursion = 0;            // dev_xmit_recursion
+  std::atomic<bool> in_use{false};
+};
+
+class Net {
+ public:
+  struct Options {
+    Clock clock = Clock::monotonic();
+    std::uint64_t seed = 1;
+  };
+  explicit Net(Options options);
+  ~Net();
+  Net(const Net&) = delete;
+  Net& operator=(const Net&) = delete;
+
+  Clock clock;
+  Random random;
+  std::mutex rtnl;     // writers of every table
+  RcuRetired retired;  // under rtnl
+  TimerQueue timers;
+
+  const std::unique_ptr<DevTable> dev;
+  const std::unique_ptr<NfHooks> nf;
+  const std::unique_ptr<FibRules> rules;
+  const std::unique_ptr<Nexthops> nexthops;
+  const std::unique_ptr<FibTables> fib;
+  const std::unique_ptr<FibExceptions> exceptions;
+  const std::unique_ptr<NeighTable> neigh;
+  const std::unique_ptr<UdpTable> udp;
+
+  const Sysctls& sysctl() const { return *sysctl_; }
+  void set_sysctls(Sysctls s);  // rtnl held
+
+  // Policy on the path that the engine cannot evaluate and that hangs on no table here (an IPsec
+  // policy, a cgroup BPF program): every packet that would meet it at `stage` is unknown.
+  struct Obstacle {
+    Stage stage;
+    std::string kind;
+    std::string text;
+  };
+  const std::vector<Obstacle>* obstacles() const { return obstacles_.get(); }  // null: none
+  void set_obstacles(std::vector<Obstacle> obstacles);                         // rtnl held
+
+  // The calling thread's own data. A few instructions after a thread's first call.
+  Cpu& this_cpu() { return cache_.net_id == id_ ? *cache_.cpu : slow_cpu(); }
+
+  // Timers, drivers and NET_TX, once, without waiting. Answers how much was done.
+  std::size_t poll();
+  // poll() until nothing is queued or `timeout` ns of the Net's clock passed (a manual clock is
+  // moved to the next timer). True when nothing is queued.
+  bool drain(Nanos timeout);
+
+  CounterTotals totals() const;
+  // The IP id of an unconnected packet (__ip_select_ident()); set to pin it in tests.
+  std::atomic<std::uint32_t> ip_id{0};
+
+ private:
+  struct CpuCache {
+    std::uint64_t net_id = 0;
+    Cpu* cpu = nullptr;
+  };
+  static thread_local constinit CpuCache cache_;
+  Cpu& slow_cpu();
+
+  const std::uint64_t id_;
+  RcuPtr<const Sysctls> sysctl_;
+  RcuPtr<const std::vector<Obstacle>> obstacles_;
+  mutable std::mutex cpus_mutex_;
+  std::vector<std::shared_ptr<Cpu>> cpus_;
+};
+
+}  // namespace txp

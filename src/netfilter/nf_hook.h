@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Netfilter hook points and registration. Kernel twin: net/netfilter/core.c.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/rcu.h"
+#include "base/result.h"
+#include "observe/trace.h"
+#include "skb/skb.h"
+
+namespace txp {
+
+enum class NfHook : std::uint8_t { local_out, post_routing };
+inline constexpr std::size_t kNfHookCount = 2;
+
+enum class NfVerdict : std::uint8_t { accept, drop, unknown };
+
+// One base chain, or a hook that code registered. Hooks run in order of priority, then of coming.
+struct NfHookOps {
+  NfHook hook = NfHook::local_out;
+  int priority = 0;    // NF_IP_PRI_*
+  NamedObject object;  // for the trace: kind "nft-chain", family, table, chain
+  // Null: the ruleset cannot be evaluated, and every packet that comes here is unknown.
+  std::function<NfVerdict(Net&, Skb&)> function;
+};
+
+// The hooks of a Net. Readers inside an RcuReader; writers with net.rtnl held.
+class NfHooks {
+ public:
+  explicit NfHooks(Net& net) : net_(net) {}
+  ~NfHooks();
+  // nf_register_net_hook().
+  void add(NfHookOps ops);
+  // Replaces every hook whose object.kind starts with "nft" by `chains` (the mirror).
+  void set_ruleset(std::vector<NfHookOps> chains);
+  const std::vector<NfHookOps>* at(NfHook hook) const;  // null: none
+
+ private:
+  void publish(std::vector<NfHookOps> all);
+  Net& net_;
+  std::vector<NfHookOps> all_;
+  RcuPtr<const std::vector<NfHookOps>> lists_[kNfHookCount];
+};
+
+// nf_hook(): runs the hooks; the packet comes back when all accepted. Otherwise it is gone and
+// `result` says how (drop: EPERM).
+SkbPtr nf_hook(Net& net, NfHook hook, SkbPtr skb, TxResult& result);
+
+}  // namespace txp

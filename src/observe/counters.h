@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counting a packet through the path: enter(), drop(), consume() and the protocol counters.
+// Every thread counts in its own Cpu; readers sum. Stages call these and nothing else.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "base/result.h"
+#include "observe/snmp.h"
+#include "path.h"
+#include "skb/skb.h"
+
+namespace txp {
+
+// A counter with one writer at a time and any number of readers: a plain add, no locked operation.
+class Count {
+ public:
+  void add(std::uint64_t n = 1) {
+    v_.store(v_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  std::uint64_t get() const { return v_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> v_{0};
+};
+
+struct StageCounters {
+  Count packets;
+  Count bytes;
+  std::array<Count, kDropReasonCount> drops;
+};
+
+// What one thread has counted in one Net.
+struct Counters {
+  std::array<StageCounters, kStageCount> stages;
+  std::array<Count, kSnmpCount> snmp;
+  Count sent;       // packets born on the path: datagrams, fragments and segments beyond the first,
+                    // multicast loop copies, our own ARP and ICMP
+  Count delivered;  // packets a driver took
+  Count dropped;
+  Count walked;  // datagrams that walked
+  Count softirq_net_tx;
+};
+
+// The sum over threads at one moment.
+struct CounterTotals {
+  struct Stage {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    std::array<std::uint64_t, kDropReasonCount> drops{};
+  };
+  std::array<Stage, kStageCount> stages{};
+  std::array<std::uint64_t, kSnmpCount> snmp{};
+  std::uint64_t sent = 0;
+  std::uint64_t delivered = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t queued = 0;  // waiting in neighbour queues, qdiscs and requeue slots now
+  std::uint64_t walked = 0;
+  std::uint64_t softirq_net_tx = 0;
+
+  // sent == delivered + dropped + queued. Exact at any quiet moment (no thread inside a send).
+  bool conserved() const { return sent == delivered + dropped + queued; }
+};
+
+// A packet comes to `stage`.
+void enter(Net& net, Stage stage, const Skb& skb);
+// The same above ip_make_skb, where there is no skb yet; `len` is the payload's bytes.
+void enter(Net& net, Stage stage, Trace* trace, std::size_t len);
+// The packet's end at `stage`, for `reason`.
+void drop(Net& net, Stage stage, SkbPtr skb, DropReason reason);
+// A datagram's end at `stage` before it became an skb (no route, no buffer): born and dropped.
+void drop_unborn(Net& net, Stage stage, Trace* trace, DropReason reason);
+// The packet's good end: a driver (or the receiving socket) is done with it. Counts nothing.
+void consume(SkbPtr skb);
+// `n` packets begin on the path.
+void born(Net& net, std::uint64_t n = 1);
+// A driver took `n` packets.
+void delivered(Net& net, std::uint64_t n = 1);
+void snmp(Net& net, Snmp counter, std::uint64_t n = 1);
+// The walk met an object that the engine does not implement: tells the trace, drops the packet as
+// TXPATH_UNKNOWN. `object` is what `ip`/`tc`/`nft` call it, e.g. "qdisc tbf 8001: dev va root".
+TxResult unknown(Net& net, Stage stage, SkbPtr skb, std::string_view kind, std::string_view object);
+
+}  // namespace txp

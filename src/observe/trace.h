@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The story of one datagram: every stage it came to, the objects that decided there, its frames and
+// its end. `explain` asks for one; a packet without one pays a branch on a null pointer.
+//
+// Stages hand in plain values; words are made in explain/ and in observe/, never in a stage.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/errno.h"
+#include "dev/link.h"
+#include "neigh/neigh_spec.h"
+#include "path.h"
+#include "route/fib_rules.h"
+#include "route/route.h"
+#include "skb/drop_reason.h"
+
+namespace txp {
+
+// A deciding object of any other kind, in the words of its own tool.
+struct NamedObject {
+  std::string kind;  // "sysctl", "sockopt", "address", "nft-rule", "qdisc", "route-exception", ...
+  std::string text;  // "net.ipv4.ip_default_ttl = 64"
+  // For netfilter objects (cli.md).
+  std::string family;
+  std::string table;
+  std::string chain;
+  std::uint64_t handle = 0;
+};
+
+// `ip nexthop` by id; the group's chosen member has its own object.
+struct NexthopSpec {
+  std::uint32_t id = 0;
+  bool blackhole = false;
+  bool fdb = false;
+  std::uint8_t protocol = 0;
+  std::uint8_t scope = 0;
+  NextHop nh;
+  std::vector<std::pair<std::uint32_t, std::uint16_t>> group;  // id, weight
+  bool resilient = false;
+  friend bool operator==(const NexthopSpec&, const NexthopSpec&) = default;
+};
+
+using Deciding =
+    std::variant<NamedObject, FibRule, Route, NexthopSpec, NeighSpec, InAddr, QdiscSpec, Link>;
+
+struct TraceStage {
+  Stage stage;
+  Nanos at = 0;
+  std::size_t len = 0;
+  std::string result = "ok";   // "ok", "accept", "drop", "queued", "error", "unknown", ...
+  std::vector<Deciding> by;    // what decided
+  std::vector<Deciding> also;  // what was looked at and did not match
+  // Results worth printing, in order: ("dev", "va"), ("mtu", "1500"), ("gateway", "") prints null.
+  std::vector<std::pair<std::string, std::variant<std::string, std::int64_t, std::nullptr_t>>> out;
+};
+
+struct TraceFrame {
+  std::string dev;
+  int ifindex = 0;
+  Nanos at = 0;
+  std::vector<std::uint8_t> bytes;
+};
+
+// Thread safety: none; one datagram at a time, by the thread that walks it.
+class Trace {
+ public:
+  explicit Trace(const Clock& clock) : clock_(clock) {}
+
+  void enter(Stage stage, std::size_t len);
+  // About the newest record of `stage` (the newest record when it has none).
+  void by(Stage stage, Deciding what);
+  void also(Stage stage, Deciding what);
+  void out(Stage stage, std::string_view key, std::string_view value);
+  void out(Stage stage, std::string_view key, std::int64_t value);
+  void out_null(Stage stage, std::string_view key);
+  void result(Stage stage, std::string_view text);
+  // The ends.
+  void dropped(Stage stage, DropReason reason);
+  void queued(Stage stage);
+  void unknown(Stage stage, NamedObject object);
+  // A whole frame, as a driver took it.
+  void frame(const Link& dev, std::vector<std::uint8_t> bytes);
+  // A random field that the walk chose: "udp.sport", "ip.id".
+  void masked(std::string_view field);
+
+  const std::vector<TraceStage>& stages() const { return stages_; }
+  const std::vector<TraceFrame>& frames() const { return frames_; }
+  const std::vector<NamedObject>& unknowns() const { return unknowns_; }
+  const std::vector<std::string>& masked_fields() const { return masked_; }
+  struct Drop {
+    Stage stage;
+    DropReason reason;
+  };
+  const std::vector<Drop>& drops() const { return drops_; }
+  std::size_t queued_count() const { return queued_; }
+  std::optional<Stage> queued_at() const { return queued_at_; }
+
+ private:
+  TraceStage& at(Stage stage);
+  const Clock& clock_;
+  std::vector<TraceStage> stages_;
+  std::vector<TraceFrame> frames_;
+  std::vector<NamedObject> unknowns_;
+  std::vector<std::string> masked_;
+  std::vector<Drop> drops_;
+  std::size_t queued_ = 0;
+  std::optional<Stage> queued_at_;
+};
+
+}  // namespace txp

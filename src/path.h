@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// THE send path, one table: every stage of the kernel's UDP/IPv4 send path in its order.
+// Counters, trace lines, metric names, the JSON report and docs/stages.md are made from it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace txp {
+
+enum class Stage : std::uint8_t {
+  sock_sendmsg,
+  inet_sendmsg,
+  inet_autobind,
+  udp_sendmsg,
+  ip_route_output_flow,
+  ip_make_skb,
+  udp_send_skb,
+  ip_send_skb,
+  ip_local_out,
+  nf_local_out,
+  dst_output,
+  ip_output,
+  nf_post_routing,
+  ip_finish_output,
+  ip_finish_output2,
+  neigh_output,
+  neigh_resolve_output,
+  dev_queue_xmit,
+  netdev_pick_tx,
+  qdisc_enqueue,
+  sch_direct_xmit,
+  dev_hard_start_xmit,
+  dev_queue_xmit_nit,
+  ndo_start_xmit,
+  net_tx_action,
+  loopback_xmit,
+};
+
+struct StageInfo {
+  Stage stage;
+  std::string_view name;    // today's kernel's name; what we print
+  std::string_view seed;    // the name in kernel 4.11's drawings, accepted as input too
+  std::string_view file;    // its home in src/
+  std::string_view kernel;  // its twin in the kernel tree
+  std::string_view does;    // one line for people
+};
+
+inline constexpr std::array kPath = {
+    StageInfo{Stage::sock_sendmsg, "sock_sendmsg", "sendto", "socket/sock_sendmsg.cc",
+              "net/socket.c", "entry of send, sendto, sendmsg, sendmmsg, write and writev"},
+    StageInfo{Stage::inet_sendmsg, "inet_sendmsg", "inet_sendmsg", "socket/inet_sendmsg.cc",
+              "net/ipv4/af_inet.c", "binds an unbound socket, then hands over to UDP"},
+    StageInfo{Stage::inet_autobind, "inet_autobind", "inet_autobind", "socket/inet_autobind.cc",
+              "net/ipv4/af_inet.c", "picks an ephemeral port"},
+    StageInfo{Stage::udp_sendmsg, "udp_sendmsg", "udp_sendmsg", "udp/udp_sendmsg.cc",
+              "net/ipv4/udp.c", "destination, control messages, cork, broadcast permission"},
+    StageInfo{Stage::ip_route_output_flow, "ip_route_output_flow", "ip_route_output_flow",
+              "route/ip_route_output_flow.cc", "net/ipv4/route.c",
+              "policy rules, FIB, next hop, source address"},
+    StageInfo{Stage::ip_make_skb, "ip_make_skb", "ip_make_skb", "ip/ip_make_skb.cc",
+              "net/ipv4/ip_output.c", "payload into MTU-sized skbs with an IP header"},
+    StageInfo{Stage::udp_send_skb, "udp_send_skb", "udp_send_skb", "udp/udp_send_skb.cc",
+              "net/ipv4/udp.c", "UDP header, checksum, segmentation request"},
+    StageInfo{Stage::ip_send_skb, "ip_send_skb", "ip_send_skb", "ip/ip_send_skb.cc",
+              "net/ipv4/ip_output.c", "sends; translates the result into an errno"},
+    StageInfo{Stage::ip_local_out, "__ip_local_out", "__ip_local_out_sk", "ip/ip_local_out.cc",
+              "net/ipv4/ip_output.c", "total length and header checksum"},
+    StageInfo{Stage::nf_local_out, "nf_hook(LOCAL_OUT)", "NF_INET_LOCAL_OUT",
+              "netfilter/nf_hook.cc", "net/netfilter/core.c", "output hooks by priority"},
+    StageInfo{Stage::dst_output, "dst_output", "dst_output_sk", "ip/dst_output.cc",
+              "include/net/dst.h", "unicast, multicast or broadcast output"},
+    StageInfo{Stage::ip_output, "ip_output", "ip_output", "ip/ip_output.cc", "net/ipv4/ip_output.c",
+              "device and protocol; multicast loopback copies"},
+    StageInfo{Stage::nf_post_routing, "nf_hook(POST_ROUTING)", "NF_INET_POST_ROUTING",
+              "netfilter/nf_hook.cc", "net/netfilter/core.c", "postrouting hooks by priority"},
+    StageInfo{Stage::ip_finish_output, "ip_finish_output", "ip_finish_output",
+              "ip/ip_finish_output.cc", "net/ipv4/ip_output.c", "segmentation and fragmentation"},
+    StageInfo{Stage::ip_finish_output2, "ip_finish_output2", "ip_finish_output2",
+              "ip/ip_finish_output2.cc", "net/ipv4/ip_output.c", "next hop and its neighbour"},
+    StageInfo{Stage::neigh_output, "neigh_output", "dst_neigh_output", "neigh/neigh_output.cc",
+              "include/net/neighbour.h", "cached hardware header, or the slow way"},
+    StageInfo{Stage::neigh_resolve_output, "neigh_resolve_output", "neigh_resolve_output",
+              "neigh/neigh_resolve_output.cc", "net/core/neighbour.c",
+              "resolves the next hop; queues while unresolved"},
+    StageInfo{Stage::dev_queue_xmit, "__dev_queue_xmit", "dev_queue_xmit", "dev/dev_queue_xmit.cc",
+              "net/core/dev.c", "egress hooks and the qdisc"},
+    StageInfo{Stage::netdev_pick_tx, "netdev_pick_tx", "netdev_pick_tx", "dev/netdev_pick_tx.cc",
+              "net/core/dev.c", "chooses the transmit queue"},
+    StageInfo{Stage::qdisc_enqueue, "qdisc_enqueue", "Traffic Control", "sched/qdisc_run.cc",
+              "net/sched/sch_generic.c", "the device's discipline: enqueue, run, dequeue"},
+    StageInfo{Stage::sch_direct_xmit, "sch_direct_xmit", "sch_direct_xmit",
+              "sched/sch_direct_xmit.cc", "net/sched/sch_generic.c",
+              "hands packets to the device; requeues what it refuses"},
+    StageInfo{Stage::dev_hard_start_xmit, "dev_hard_start_xmit", "dev_hard_start_xmit",
+              "dev/dev_hard_start_xmit.cc", "net/core/dev.c",
+              "software segmentation and checksum (validate_xmit_skb), then the driver"},
+    StageInfo{Stage::dev_queue_xmit_nit, "dev_queue_xmit_nit", "packet taps(AF_PACKET)",
+              "tap/dev_queue_xmit_nit.cc", "net/core/dev.c", "a copy to every packet tap"},
+    StageInfo{Stage::ndo_start_xmit, "ndo_start_xmit", "ndo_start_xmit", "dev/ndo_start_xmit.cc",
+              "include/linux/netdevice.h", "the driver takes the frame, or is busy"},
+    StageInfo{Stage::net_tx_action, "net_tx_action", "net_tx_action", "softirq/net_tx_action.cc",
+              "net/core/dev.c", "runs again what the driver refused"},
+    StageInfo{Stage::loopback_xmit, "loopback_xmit", "loopback", "drivers/loopback.cc",
+              "drivers/net/loopback.c", "back to this host's receive path"},
+};
+
+inline constexpr std::size_t kStageCount = kPath.size();
+
+namespace path_detail {
+consteval bool in_enum_order() {
+  for (std::size_t i = 0; i < kPath.size(); ++i)
+    if (static_cast<std::size_t>(kPath[i].stage) != i) return false;
+  return true;
+}
+static_assert(in_enum_order(), "kPath lists the stages in the order of enum Stage");
+}  // namespace path_detail
+
+constexpr const StageInfo& info(Stage s) { return kPath[static_cast<std::size_t>(s)]; }
+constexpr std::string_view name(Stage s) { return info(s).name; }
+
+// Finds a stage by today's name or by the seed drawing's.
+constexpr std::optional<Stage> find_stage(std::string_view text) {
+  for (const StageInfo& i : kPath)
+    if (i.name == text || i.seed == text) return i.stage;
+  return std::nullopt;
+}
+
+}  // namespace txp

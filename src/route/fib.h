@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The forwarding tables. Kernel twins: net/ipv4/fib_trie.c, net/ipv4/fib_semantics.c.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "base/result.h"
+#include "route/route.h"
+
+namespace txp {
+
+class Net;
+struct NetDevice;
+
+// Every table of a Net. Readers inside an RcuReader; writers with net.rtnl held.
+class FibTables {
+ public:
+  explicit FibTables(Net& net);
+  ~FibTables();
+
+  // NLM_F_CREATE|NLM_F_APPEND, as a dump or `ip route append` gives it. A route's flags (dead,
+  // linkdown) are as given; the kernel has judged them.
+  [[nodiscard]] Result<void> add(const Route& route);
+  // `ip route replace`: takes the place of the first with the same prefix, tos and priority.
+  [[nodiscard]] Result<void> replace(const Route& route);
+  // The first that matches prefix, tos, priority, type, scope, protocol and next hops where given.
+  bool remove(const Route& route);
+  void clear();
+
+  std::size_t size() const;    // routes
+  std::size_t memory() const;  // bytes held for them
+  void for_each(const std::function<void(const Route&)>& visit) const;
+
+  struct Impl;
+  Impl& impl() const { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace txp

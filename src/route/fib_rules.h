@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Policy rules (`ip rule`). Kernel twins: net/core/fib_rules.c, net/ipv4/fib_rules.c.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/rcu.h"
+#include "route/rtable.h"
+#include "wire/ip4.h"
+
+namespace txp {
+
+class Net;
+
+enum class RuleAction : std::uint8_t {  // FR_ACT_*
+  unspec = 0,
+  to_table = 1,
+  goto_ = 2,
+  nop = 3,
+  blackhole = 6,
+  unreachable = 7,
+  prohibit = 8
+};
+
+struct FibRule {
+  std::uint32_t priority = 0;
+  RuleAction action = RuleAction::to_table;
+  std::uint32_t table = 0;
+  std::uint32_t goto_target = 0;  // priority of the rule to go on with
+  bool invert = false;            // ip: not
+  std::optional<Prefix4> src;     // ip: from
+  std::optional<Prefix4> dst;     // ip: to
+  std::uint8_t tos = 0;           // ip: tos/dsfield; 0: any
+  std::uint8_t tos_mask = 0;      // 0 with tos != 0: compare all DSCP bits
+  std::uint32_t mark = 0;
+  std::uint32_t mark_mask = 0;  // 0: any mark
+  std::string iifname;          // "": any
+  std::string oifname;
+  std::optional<std::pair<std::uint32_t, std::uint32_t>> uid_range;
+  std::uint8_t ip_proto = 0;  // 0: any
+  std::optional<std::pair<std::uint16_t, std::uint16_t>> sport;
+  std::optional<std::pair<std::uint16_t, std::uint16_t>> dport;
+  std::uint16_t sport_mask = 0xffff;
+  std::uint16_t dport_mask = 0xffff;
+  int suppress_prefixlength = -1;  // -1: none
+  int suppress_ifgroup = -1;
+  bool l3mdev = false;        // the engine says unknown when such a rule could decide
+  std::uint64_t tun_id = 0;   // likewise
+  std::uint32_t flow = 0;     // ip: realms
+  std::uint8_t protocol = 0;  // who made it (RTPROT_*)
+  friend bool operator==(const FibRule&, const FibRule&) = default;
+};
+
+// The rules of a Net, by priority. Readers inside an RcuReader; writers with net.rtnl held.
+class FibRules {
+ public:
+  explicit FibRules(Net& net);  // as a new namespace has them: 0 local, 32766 main, 32767 default
+  ~FibRules();
+  void add(const FibRule& rule);     // after the rules of the same priority
+  bool remove(const FibRule& rule);  // the first equal one
+  void set_all(std::vector<FibRule> rules);
+  const std::vector<FibRule>& all() const { return *rules_; }
+
+ private:
+  void publish(std::vector<FibRule> rules);
+  Net& net_;
+  RcuPtr<const std::vector<FibRule>> rules_;
+};
+
+}  // namespace txp

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The NET_TX softirq. Kernel twin: net/core/dev.c.
+#pragma once
+
+#include "net.h"
+#include "sched/qdisc.h"
+
+namespace txp {
+
+// __netif_schedule(): the discipline runs in the next net_tx_action() of this thread.
+void netif_schedule(Net& net, Qdisc& q);
+// Runs what was scheduled; answers how many disciplines ran.
+std::size_t net_tx_action(Net& net);
+// A driver has room again (netif_tx_wake_queue()).
+void netif_tx_wake_queue(Net& net, TxQueue& txq);
+
+// sched/: __qdisc_run(), sch_direct_xmit(), dev_requeue_skb().
+void qdisc_run(Net& net, Qdisc& q);
+bool sch_direct_xmit(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& txq, bool validate);
+
+}  // namespace txp

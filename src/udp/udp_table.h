@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// UDP sockets by port, and the UDP functions that other layers call. Kernel twin: net/ipv4/udp.c.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+#include "base/result.h"
+#include "skb/skb.h"
+#include "socket/sock.h"
+
+namespace txp {
+
+// struct udp_table. One mutex: binding and local delivery are not the send path.
+class UdpTable {
+ public:
+  // udp_v4_get_port(): takes `port` (0: an ephemeral one) for `sk`. Errors: EADDRINUSE, and EAGAIN
+  // from autobind when none is free.
+  [[nodiscard]] SockResult<void> get_port(Sock& sk, std::uint16_t port);
+  void unhash(Sock& sk);  // udp_lib_unhash()
+  void rehash(Sock&) {}   // by address nothing is hashed here
+
+  // A kernel that shares the port space (a mirrored namespace): asked before an ephemeral port is
+  // taken; false: in use there. May be empty.
+  std::function<bool(std::uint16_t port)> kernel_port_free;
+
+  // __udp4_lib_lookup(): the best socket for a packet, or null. Calls `with` under the lock.
+  bool with_socket(Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport, int dif,
+                   const std::function<void(Sock&)>& with);
+  // Every socket that takes a multicast or broadcast packet (__udp4_lib_mcast_deliver()).
+  std::size_t for_each_mcast(Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
+                             int dif, const std::function<void(Sock&)>& with);
+  std::vector<const Sock*> all() const;
+
+ private:
+  bool in_use(const Sock& sk, std::uint16_t port) const;
+  mutable std::mutex mutex_;
+  std::array<Sock*, 256> hash_{};
+};
+
+// udp_send_skb(): UDP header and checksum, then ip_send_skb(). `fl4` and the cork's sizes.
+[[nodiscard]] SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4,
+                                            std::uint16_t gso_size);
+[[nodiscard]] SockResult<void> udp_push_pending_frames(Net& net, Sock& sk);
+void udp_flush_pending_frames(Net& net, Sock& sk);
+
+// skb->data at the UDP header; the IP header lies before it.
+void udp_rcv(Net& net, SkbPtr skb);
+// An ICMP error came about a datagram of ours: `inner` starts at the quoted UDP header.
+void udp_err(Net& net, Ip4 inner_saddr, Ip4 inner_daddr, std::span<const std::uint8_t> inner,
+             std::uint8_t type, std::uint8_t code, std::uint32_t info, int dif);
+
+}  // namespace txp

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// The UDP header (RFC 768).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/byteorder.h"
+
+namespace txp {
+
+inline constexpr std::size_t kUdpHlen = 8;
+inline constexpr std::size_t kUdpCheckOffset = 6;
+inline constexpr std::uint16_t kCsumMangled0 = 0xffff;  // CSUM_MANGLED_0: a computed zero
+
+struct UdpHeader {
+  std::uint16_t source = 0;
+  std::uint16_t dest = 0;
+  std::uint16_t len = 0;  // bytes, header included
+  std::uint16_t check = 0;
+
+  static std::optional<UdpHeader> parse(std::span<const std::uint8_t> b) {
+    if (b.size() < kUdpHlen) return std::nullopt;
+    return UdpHeader{load_be16(&b[0]), load_be16(&b[2]), load_be16(&b[4]), load_be16(&b[6])};
+  }
+  void emit(std::uint8_t* to) const {
+    store_be16(to, source);
+    store_be16(to + 2, dest);
+    store_be16(to + 4, len);
+    store_be16(to + 6, check);
+  }
+};
+
+}  // namespace txp
