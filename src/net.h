@@ -45,6 +45,30 @@ struct Cpu {
 };
 
 class Net {
+  struct CpuCache {
+    std::uint64_t net_id = 0;
+    Cpu* cpu = nullptr;
+  };
+  static thread_local constinit CpuCache cache_;
+  Cpu& slow_cpu();
+
+ public:
+  // Policy on the path that the engine cannot evaluate and that hangs on no table here (an IPsec
+  // policy, a cgroup BPF program): every packet that would meet it at `stage` is unknown.
+  struct Obstacle {
+    Stage stage;
+    std::string kind;
+    std::string text;
+  };
+
+ private:
+  // First, so that it outlives the tables: their destructors drop what still waits.
+  const std::uint64_t id_;
+  mutable std::mutex cpus_mutex_;
+  std::vector<std::shared_ptr<Cpu>> cpus_;
+  RcuPtr<const Sysctls> sysctl_;
+  RcuPtr<const std::vector<Obstacle>> obstacles_;
+
  public:
   struct Options {
     Clock clock = Clock::monotonic();
@@ -73,13 +97,6 @@ class Net {
   const Sysctls& sysctl() const { return *sysctl_; }
   void set_sysctls(Sysctls s);  // rtnl held
 
-  // Policy on the path that the engine cannot evaluate and that hangs on no table here (an IPsec
-  // policy, a cgroup BPF program): every packet that would meet it at `stage` is unknown.
-  struct Obstacle {
-    Stage stage;
-    std::string kind;
-    std::string text;
-  };
   const std::vector<Obstacle>* obstacles() const { return obstacles_.get(); }  // null: none
   void set_obstacles(std::vector<Obstacle> obstacles);                         // rtnl held
 
@@ -95,20 +112,6 @@ class Net {
   CounterTotals totals() const;
   // The IP id of an unconnected packet (__ip_select_ident()); set to pin it in tests.
   std::atomic<std::uint32_t> ip_id{0};
-
- private:
-  struct CpuCache {
-    std::uint64_t net_id = 0;
-    Cpu* cpu = nullptr;
-  };
-  static thread_local constinit CpuCache cache_;
-  Cpu& slow_cpu();
-
-  const std::uint64_t id_;
-  RcuPtr<const Sysctls> sysctl_;
-  RcuPtr<const std::vector<Obstacle>> obstacles_;
-  mutable std::mutex cpus_mutex_;
-  std::vector<std::shared_ptr<Cpu>> cpus_;
 };
 
 }  // namespace txp

@@ -32,7 +32,7 @@ struct QdiscStats {
 
 class Qdisc {
  public:
-  explicit Qdisc(QdiscSpec spec) : spec(std::move(spec)) {}
+  explicit Qdisc(QdiscSpec s) : spec(std::move(s)) {}
   virtual ~Qdisc() = default;
   Qdisc(const Qdisc&) = delete;
   Qdisc& operator=(const Qdisc&) = delete;

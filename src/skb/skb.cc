@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "skb/skb.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "net.h"
+#include "socket/sock.h"
+
+namespace txp {
+namespace {
+
+// Skb and its bytes, one block. The sizes: one Ethernet MTU, a jumbo frame, the largest datagram.
+constexpr std::size_t kClassSize[] = {2048, 10 * 1024, SkbPool::kMaxSize};
+// Blocks kept for reuse, by class.
+constexpr std::size_t kKeep[] = {1024, 64, 32};
+
+std::size_t class_for(std::size_t size) {
+  for (std::size_t c = 0; c < std::size(kClassSize); ++c)
+    if (size <= kClassSize[c]) return c;
+  return std::size(kClassSize);
+}
+
+std::uint8_t* block_bytes(Skb* skb) {
+  return static_cast<std::uint8_t*>(static_cast<void*>(skb + 1));
+}
+
+// SKB_DATA_ALIGN(): to a cache line.
+std::uint32_t data_align(std::uint32_t n) { return (n + 63) & ~63U; }
+
+}  // namespace
+
+std::uint32_t skb_truesize(std::uint32_t linear_size) {
+  // __alloc_skb(): kmalloc_size_roundup(SKB_DATA_ALIGN(size) + SKB_DATA_ALIGN(skb_shared_info));
+  // truesize is what kmalloc really gives, plus the aligned sk_buff.
+  constexpr std::uint32_t kSharedInfo = 320;
+  constexpr std::uint32_t kSkBuff = 256;
+  constexpr std::uint32_t kSmallHead = 704;  // SKB_SMALL_HEAD_CACHE_SIZE with MAX_TCP_HEADER 320
+  const std::uint32_t want = data_align(linear_size) + kSharedInfo;
+  if (want <= kSmallHead) return kSkBuff + kSmallHead;
+  std::uint32_t slab = 1024;
+  while (slab < want) slab *= 2;
+  return kSkBuff + slab;
+}
+
+void SkbDeleter::operator()(Skb* skb) const {
+#ifndef NDEBUG
+  assert(!"an skb was destroyed outside consume() and drop()");
+#endif
+  Net& net = *skb->net;
+  drop(net, Stage::sock_sendmsg, SkbPtr(skb), DropReason::NOT_SPECIFIED);
+}
+
+SkbPool::~SkbPool() {
+  for (Free& f : free_) {
+    while (f.head != nullptr) {
+      Skb* skb = std::exchange(f.head, f.head->next);
+      skb->~Skb();
+      ::operator delete(skb);
+    }
+  }
+}
+
+Skb* SkbPool::get(std::size_t size) {
+  const std::size_t c = class_for(size);
+  if (c >= kClasses) return nullptr;
+  Free& f = free_[c];
+  void* block;
+  if (f.head != nullptr) {
+    block = std::exchange(f.head, f.head->next);
+    --f.count;
+  } else {
+    block = ::operator new(sizeof(Skb) + kClassSize[c], std::nothrow);
+    if (block == nullptr) return nullptr;
+    ++allocations_;
+  }
+  Skb* skb = ::new (block) Skb;
+  skb->pool_class = static_cast<std::uint8_t>(c);
+  skb->head = skb->data = skb->tail = block_bytes(skb);
+  // `end` is where the caller asked it to be, so that a write past it shows in tests.
+  skb->end = skb->head + size;
+  return skb;
+}
+
+void SkbPool::put(Skb* skb) {
+  Free& f = free_[skb->pool_class];
+  if (f.count >= kKeep[skb->pool_class]) {
+    skb->~Skb();
+    ::operator delete(skb);
+    return;
+  }
+  skb->next = std::exchange(f.head, skb);
+  ++f.count;
+}
+
+SkbQueue::SkbQueue(SkbQueue&& o) noexcept
+    : head_(std::exchange(o.head_, nullptr)),
+      tail_(std::exchange(o.tail_, nullptr)),
+      qlen_(std::exchange(o.qlen_, 0)) {}
+
+SkbQueue::~SkbQueue() {
+  while (!empty()) pop_front().reset();  // SkbDeleter says that this is a bug
+}
+
+void SkbQueue::push_back(SkbPtr skb) {
+  Skb* p = skb.release();
+  p->next = nullptr;
+  if (tail_ != nullptr)
+    tail_->next = p;
+  else
+    head_ = p;
+  tail_ = p;
+  ++qlen_;
+}
+
+void SkbQueue::push_front(SkbPtr skb) {
+  Skb* p = skb.release();
+  p->next = head_;
+  head_ = p;
+  if (tail_ == nullptr) tail_ = p;
+  ++qlen_;
+}
+
+SkbPtr SkbQueue::pop_front() {
+  Skb* p = head_;
+  if (p == nullptr) return nullptr;
+  head_ = p->next;
+  if (head_ == nullptr) tail_ = nullptr;
+  p->next = nullptr;
+  --qlen_;
+  return SkbPtr(p);
+}
+
+Skb* SkbQueue::release_chain() {
+  tail_ = nullptr;
+  qlen_ = 0;
+  return std::exchange(head_, nullptr);
+}
+
+SkbPtr alloc_skb(Net& net, std::size_t size) {
+  Skb* skb = net.this_cpu().pool.get(size);
+  if (skb == nullptr) return nullptr;
+  skb->net = &net;
+  skb->truesize = skb_truesize(static_cast<std::uint32_t>(size));
+  return SkbPtr(skb);
+}
+
+void free_skb(SkbPtr owned) {
+  Skb* skb = owned.release();
+  SkbPool& pool = skb->net->this_cpu().pool;
+  for (Skb* f = skb->frag_list; f != nullptr;) {  // its entries have no lists of their own
+    Skb* next = f->next;
+    skb_orphan(*f);
+    pool.put(f);
+    f = next;
+  }
+  skb_orphan(*skb);
+  pool.put(skb);
+}
+
+namespace {
+
+// Everything but the links, the owner, the memory and the list.
+void copy_header(const Skb& from, Skb& to, std::ptrdiff_t moved) {
+  auto shifted = [moved](std::uint16_t offset) {
+    return offset == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(offset + moved);
+  };
+  to.dev = from.dev;
+  to.trace = from.trace;
+  to.protocol = from.protocol;
+  to.mac_header = shifted(from.mac_header);
+  to.network_header = shifted(from.network_header);
+  to.transport_header = shifted(from.transport_header);
+  to.csum_start = shifted(from.csum_start);
+  to.csum_offset = from.csum_offset;
+  to.csum = from.csum;
+  to.mark = from.mark;
+  to.priority = from.priority;
+  to.hash = from.hash;
+  to.queue_mapping = from.queue_mapping;
+  to.gso_size = from.gso_size;
+  to.gso_segs = from.gso_segs;
+  to.gso_type = from.gso_type;
+  to.ip_summed = from.ip_summed;
+  to.pkt_type = from.pkt_type;
+  to.ignore_df = from.ignore_df;
+  to.redirected_loop = from.redirected_loop;
+  to.inet_opt_len = from.inet_opt_len;
+  to.frag_max_size = from.frag_max_size;
+  to.tstamp = from.tstamp;
+  to.rt = from.rt;
+  to.fl4 = from.fl4;
+}
+
+}  // namespace
+
+SkbPtr skb_copy(Net& net, const Skb& skb, std::size_t extra_headroom) {
+  const std::size_t headroom = skb.headroom() + extra_headroom;
+  SkbPtr copy = alloc_skb(net, headroom + skb.len + skb.tailroom());
+  if (!copy && skb.tailroom() > 0) copy = alloc_skb(net, headroom + skb.len);
+  if (!copy) return nullptr;
+  copy->reserve(headroom);
+  copy_header(skb, *copy, static_cast<std::ptrdiff_t>(extra_headroom));
+  // The MAC header may lie before data; take the whole headroom along.
+  std::memcpy(copy->head + extra_headroom, skb.head, skb.headroom());
+  std::memcpy(copy->put(skb.headlen()), skb.data, skb.headlen());
+  for (const Skb* f = skb.frag_list; f != nullptr; f = f->next)
+    std::memcpy(copy->put(f->len), f->data, f->len);
+  return copy;
+}
+
+bool skb_linearize(Net& net, SkbPtr& skb) {
+  if (skb->frag_list == nullptr) return true;
+  SkbPtr whole = skb_copy(net, *skb);
+  if (!whole) return false;
+  if (skb->sk != nullptr) {
+    // The charge moves with the bytes, as the kernel's pskb_expand_head() leaves it on the head.
+    std::uint32_t size = 0;
+    size += skb->truesize;
+    for (Skb* f = skb->frag_list; f != nullptr; f = f->next)
+      if (f->sk != nullptr) {
+        size += f->truesize;
+        f->sk = nullptr;
+      }
+    whole->sk = std::exchange(skb->sk, nullptr);
+    whole->truesize = size;
+  }
+  free_skb(std::exchange(skb, std::move(whole)));
+  return true;
+}
+
+void skb_set_owner_w(Skb& skb, Sock& sk) {
+  skb_orphan(skb);
+  skb.sk = &sk;
+  sk.wmem_alloc.fetch_add(skb.truesize, std::memory_order_relaxed);
+}
+
+void skb_orphan(Skb& skb) {
+  if (skb.sk == nullptr) return;
+  sk_wfree(*std::exchange(skb.sk, nullptr), skb.truesize);
+}
+
+}  // namespace txp
