@@ -28,9 +28,9 @@ struct NamedObject {
   std::string kind;  // "sysctl", "sockopt", "address", "nft-rule", "qdisc", "route-exception", ...
   std::string text;  // "net.ipv4.ip_default_ttl = 64"
   // For netfilter objects (cli.md).
-  std::string family;
-  std::string table;
-  std::string chain;
+  std::string family{};
+  std::string table{};
+  std::string chain{};
   std::uint64_t handle = 0;
 };
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/trace.h"
+
+#include <algorithm>
+
+namespace txp {
+
+// Fragments and segments come to a stage again and again, so the newest record is the one meant.
+TraceStage& Trace::at(Stage stage) {
+  for (auto it = stages_.rbegin(); it != stages_.rend(); ++it)
+    if (it->stage == stage) return *it;
+  if (stages_.empty()) enter(stage, 0);
+  return stages_.back();
+}
+
+void Trace::enter(Stage stage, std::size_t len) {
+  TraceStage s;
+  s.stage = stage;
+  s.at = clock_.now();
+  s.len = len;
+  stages_.push_back(std::move(s));
+}
+
+void Trace::by(Stage stage, Deciding what) { at(stage).by.push_back(std::move(what)); }
+
+void Trace::also(Stage stage, Deciding what) { at(stage).also.push_back(std::move(what)); }
+
+void Trace::out(Stage stage, std::string_view key, std::string_view value) {
+  at(stage).out.emplace_back(key, std::string(value));
+}
+
+void Trace::out(Stage stage, std::string_view key, std::int64_t value) {
+  at(stage).out.emplace_back(key, value);
+}
+
+void Trace::out_null(Stage stage, std::string_view key) {
+  at(stage).out.emplace_back(key, nullptr);
+}
+
+void Trace::result(Stage stage, std::string_view text) { at(stage).result = text; }
+
+void Trace::dropped(Stage stage, DropReason reason) {
+  drops_.push_back({stage, reason});
+  // unknown() came before and says more.
+  if (reason != DropReason::TXPATH_UNKNOWN) at(stage).result = "drop";
+}
+
+void Trace::queued(Stage stage) {
+  ++queued_;
+  queued_at_ = stage;
+  at(stage).result = "queued";
+}
+
+void Trace::unknown(Stage stage, NamedObject object) {
+  TraceStage& s = at(stage);
+  s.result = "unknown";
+  s.by.push_back(object);
+  // Every fragment meets the same object; the report names it once.
+  const bool known = std::ranges::any_of(unknowns_, [&](const NamedObject& u) {
+    return u.kind == object.kind && u.text == object.text && u.handle == object.handle;
+  });
+  if (!known) unknowns_.push_back(std::move(object));
+}
+
+void Trace::frame(const Link& dev, std::vector<std::uint8_t> bytes) {
+  frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes)});
+}
+
+void Trace::masked(std::string_view field) {
+  if (std::ranges::find(masked_, field) == masked_.end()) masked_.emplace_back(field);
+}
+
+}  // namespace txp
