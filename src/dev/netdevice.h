@@ -115,9 +115,23 @@ class DevTable {
 // dropped.
 void netif_receive_frame(Net& net, NetDevice& dev, std::span<const std::uint8_t> frame);
 
+// netif_rx(): a packet of this host's own (loopback, multicast copy) comes back; skb->dev is set
+// and skb->data is at the IP header. It waits in the thread's backlog until run_backlog(), so that
+// a send never receives inside itself. Not "sent" any more: the caller has counted delivered().
+void netif_rx(Net& net, SkbPtr skb);
+// process_backlog(): receives what netif_rx() left for this thread. Called when a send is over.
+std::size_t run_backlog(Net& net);
+
 // The send side, in the path's order.
 TxResult dev_queue_xmit(Net& net, SkbPtr skb);
 unsigned netdev_pick_tx(Net& net, NetDevice& dev, Skb& skb);
+// skb_gso_segment() for UDP: one packet of gso_size payload bytes each, with headers, lengths, ids
+// and checksums of their own, as a chain through Skb::next; null when it was dropped (SKB_GSO_SEG
+// at `stage`). n segments make n - 1 more packets (born()).
+SkbPtr skb_gso_segment(Net& net, SkbPtr skb, Stage stage);
+// Completes an IpSummed::partial checksum in software, over frag_list too. False: offsets lie
+// outside the packet.
+bool skb_checksum_help(Skb& skb);
 // Software GSO, linearising and checksums, as the driver's features ask. The result is a chain
 // through Skb::next; null when it was dropped.
 SkbPtr validate_xmit_skb(Net& net, SkbPtr skb, NetDevice& dev);

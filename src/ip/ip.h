@@ -16,8 +16,6 @@ namespace txp {
 struct IpcmCookie {
   Ip4 addr;  // source asked for; later the destination (as the kernel reuses it)
   int oif = 0;
-  std::optional<IpOptions> opt;
-  std::uint8_t protocol = 0;
   int ttl = 0;   // 0: not given
   int tos = -1;  // -1: not given
   std::uint16_t gso_size = 0;
@@ -26,16 +24,22 @@ struct IpcmCookie {
   Nanos transmit_time = 0;
 };
 
-// Payload into skbs. `length` counts the transport header (`transhdrlen`) and the payload, which
-// comes from msg.iov from `payload_offset` on.
+// Payload into skbs, for a datagram that goes at once. `length` counts the transport header
+// (`transhdrlen`) and the payload. Null without an error: MSG_PROBE. Errors: EMSGSIZE, ENETUNREACH,
+// EAGAIN, ENOBUFS, EPIPE and the socket's pending error.
 [[nodiscard]] SockResult<SkbPtr> ip_make_skb(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg,
                                              std::uint32_t length, std::uint32_t transhdrlen,
-                                             IpcmCookie& ipc, Rtable& rt);
-[[nodiscard]] SockResult<void> ip_append_data(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg,
-                                              std::uint32_t length, std::uint32_t transhdrlen,
-                                              IpcmCookie& ipc, Rtable& rt);
-void ip_flush_pending_frames(Net& net, Sock& sk);
-[[nodiscard]] SockResult<SkbPtr> ip_finish_skb(Net& net, Sock& sk, Flow4& fl4);
+                                             const IpcmCookie& ipc, const Rtable& rt);
+
+// The same in parts, for a corked datagram: ip_setup_cork() once, ip_append_data() for each part,
+// ip_finish_skb() at the end or ip_flush_pending_frames().
+[[nodiscard]] SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc,
+                                             const Rtable& rt);
+[[nodiscard]] SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& msg,
+                                              std::uint32_t length, std::uint32_t transhdrlen);
+void ip_flush_pending_frames(Cork& cork);
+// __ip_make_skb(): the queue as one skb with its IP header; null when the queue is empty.
+SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* trace);
 
 // Sends; NET_XMIT_CN is success, and what is left is 0 or a positive errno.
 int ip_send_skb(Net& net, SkbPtr skb);
@@ -58,8 +62,15 @@ void icmp_rcv(Net& net, SkbPtr skb);
 void icmp_send(Net& net, const Skb& about, std::uint8_t type, std::uint8_t code,
                std::uint32_t info);
 
-// include/net/ip.h: the MTU that a send must respect.
-std::uint32_t ip_skb_dst_mtu(const Net& net, const Skb& skb);
-bool ip_dont_fragment(const Sock* sk, const Rtable& rt);
+// dst.h: hands a multicast or broadcast copy to this host's own receive path.
+TxResult ip_mc_finish_output(Net& net, SkbPtr skb);
+
+// include/net/ip.h: the rules of IP_MTU_DISCOVER.
+inline constexpr std::uint32_t kIpMaxMtu = 0xffff;
+bool ip_sk_use_pmtu(const Sock& sk);
+bool ip_sk_ignore_df(const Sock& sk);
+bool ip_dont_fragment(const Sock& sk, const Rtable& rt);
+// The MTU that `skb` must respect on its way out, bytes.
+std::uint32_t ip_skb_dst_mtu(const Skb& skb);
 
 }  // namespace txp

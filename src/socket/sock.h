@@ -14,27 +14,13 @@
 #include <string>
 #include <vector>
 
+#include "base/checksum.h"
 #include "base/result.h"
 #include "observe/counters.h"
 #include "route/rtable.h"
 #include "skb/skb.h"
 
 namespace txp {
-
-// struct ip_options, compiled: the bytes that go into the header and where the path looks in them.
-struct IpOptions {
-  std::vector<std::uint8_t> data;  // padded to 4 bytes, at most 40
-  Ip4 faddr;                       // first hop of a source route
-  std::uint8_t srr = 0;            // offset of a source route from the header's start; 0: none
-  std::uint8_t rr = 0;             // record route
-  std::uint8_t ts = 0;             // timestamp
-  std::uint8_t router_alert = 0;
-  bool is_strictroute = false;
-  bool rr_needaddr = false;
-  bool ts_needtime = false;
-  bool ts_needaddr = false;
-  std::size_t optlen() const { return data.size(); }
-};
 
 struct SockAddr4 {
   Ip4 addr;
@@ -49,22 +35,20 @@ struct Datagram {
   std::vector<std::uint8_t> payload;
 };
 
-// Corked data (struct inet_cork and sk_write_queue).
+// A datagram under construction (struct inet_cork and sk_write_queue).
 struct Cork {
-  bool pending = false;  // up->pending
+  bool pending = false;  // up->pending: UDP_CORK or MSG_MORE holds it open
   Flow4 fl4;
   Rtable rt;
-  std::optional<IpOptions> opt;
-  Ip4 addr;  // cork.addr: the destination given
-  std::uint32_t fragsize = 0;
-  std::uint32_t length = 0;
+  std::uint32_t fragsize = 0;  // bytes: the MTU that parts are cut to
+  std::uint32_t length = 0;    // bytes so far, UDP header included
   std::uint16_t gso_size = 0;
-  std::uint8_t ttl = 0;
-  int tos = -1;
+  std::uint8_t ttl = 0;  // 0: not given
+  int tos = -1;          // -1: not given
   std::uint32_t mark = 0;
   std::uint32_t priority = 0;
   Nanos transmit_time = 0;
-  std::uint32_t len = 0;  // up->len: UDP header and payload
+  std::uint32_t udp_len = 0;  // up->len
   SkbQueue queue;
 };
 
@@ -103,7 +87,6 @@ class Sock {
   bool bind_address_no_port = false;
   std::uint8_t pmtudisc = 1;           // IP_PMTUDISC_WANT
   std::uint32_t local_port_range = 0;  // IP_LOCAL_PORT_RANGE: hi << 16 | lo
-  std::optional<IpOptions> inet_opt;
 
   // struct sock
   int bound_dev_if = 0;  // SO_BINDTODEVICE
@@ -118,6 +101,8 @@ class Sock {
   bool shutdown_send = false;
   bool shutdown_recv = false;
   bool nonblocking = false;
+  bool nospace = false;        // SOCK_NOSPACE: a send met a full buffer; never cleared, as in 6.x
+  bool privileged = true;      // CAP_NET_ADMIN and CAP_NET_BIND_SERVICE of the socket's maker
   std::atomic<int> sk_err{0};  // SO_ERROR, asynchronous
   std::atomic<int> sk_err_soft{0};
   std::atomic<std::int64_t> sndtimeo{-1};  // ns; -1: for ever
@@ -157,7 +142,23 @@ struct MsgHdr {
   std::span<const std::uint8_t> control;  // cmsghdr list in this machine's layout
   int flags = 0;                          // MSG_*
   Trace* trace = nullptr;
-  std::size_t len() const;
+  std::size_t len() const;  // payload bytes
+};
+
+// Reads a message's payload from its start, piece by piece (struct iov_iter).
+class IovReader {
+ public:
+  explicit IovReader(std::span<const iovec> iov) : iov_(iov) {}
+  // Copies the next `n` bytes; the message has them.
+  void copy(std::uint8_t* to, std::size_t n);
+  // The same, answering their checksum (csum_and_copy_from_iter()).
+  Csum csum_and_copy(std::uint8_t* to, std::size_t n);
+
+ private:
+  template <typename Piece>
+  void pieces(std::size_t n, Piece piece);
+  std::span<const iovec> iov_;
+  std::size_t offset_ = 0;  // into iov_.front()
 };
 
 // The first four rows of the path.

@@ -41,11 +41,11 @@ class UdpTable {
   std::array<Sock*, 256> hash_{};
 };
 
-// udp_send_skb(): UDP header and checksum, then ip_send_skb(). `fl4` and the cork's sizes.
+// udp_send_skb(): UDP header and checksum, then ip_send_skb().
 [[nodiscard]] SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4,
-                                            std::uint16_t gso_size);
+                                            const Cork& cork);
 [[nodiscard]] SockResult<void> udp_push_pending_frames(Net& net, Sock& sk);
-void udp_flush_pending_frames(Net& net, Sock& sk);
+void udp_flush_pending_frames(Sock& sk);
 
 // skb->data at the UDP header; the IP header lies before it.
 void udp_rcv(Net& net, SkbPtr skb);

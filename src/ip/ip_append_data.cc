@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// ip_append_data: cuts payload into skbs of one MTU each, charging the socket's send buffer.
+//
+// Kernel twin: net/ipv4/ip_output.c, __ip_append_data(), ip_setup_cork().
+// Differs: every part is one linear block (no page fragments), so a part that may grow gets room
+// for a whole MTU. The sizes of the parts, and so the fragments on the wire, are the kernel's.
+// Drops: none; errors are EMSGSIZE, EAGAIN (send buffer full), ENOBUFS, EPIPE, ENETUNREACH.
+#include <algorithm>
+
+#include "dev/netdevice.h"
+#include "ip/ip.h"
+#include "net.h"
+#include "wire/ethernet.h"
+#include "wire/ipv4.h"
+#include "wire/udp.h"
+
+namespace txp {
+namespace {
+
+// LL_RESERVED_SPACE() of an Ethernet device: room for the hardware header, aligned to 16.
+constexpr std::uint32_t kHhLen = 32;
+constexpr std::uint32_t kKernelHhLen = 16;  // what the kernel would charge for
+
+// sock_alloc_send_skb(): waits for nothing; a full buffer is EAGAIN with sk.nospace set, and
+// sock_sendmsg() does the waiting. `charged` is what the kernel would allocate.
+SockResult<SkbPtr> sock_alloc_send_skb(Net& net, Sock& sk, std::uint32_t size,
+                                       std::uint32_t charged) {
+  if (const int pending = sk.sk_err.load(std::memory_order_relaxed); pending != 0) {
+    sk.sk_err.store(0, std::memory_order_relaxed);  // sock_error()
+    return err(pending);
+  }
+  if (sk.shutdown_send) return err(EPIPE);
+  const std::uint32_t in_flight = sk.wmem_alloc.load(std::memory_order_relaxed) - 1;
+  if (in_flight >= static_cast<std::uint32_t>(sk.sndbuf.load(std::memory_order_relaxed))) {
+    sk.nospace = true;
+    return err(EAGAIN);
+  }
+  SkbPtr skb = alloc_skb(net, size);
+  if (!skb) return err(ENOBUFS);
+  skb->truesize = skb_truesize(charged);
+  skb_set_owner_w(*skb, sk);
+  return skb;
+}
+
+// The later parts of one datagram: up to twice the send buffer, then ENOBUFS.
+SockResult<SkbPtr> alloc_later_part(Net& net, Sock& sk, std::uint32_t size, std::uint32_t charged) {
+  const std::uint64_t limit =
+      2 * static_cast<std::uint64_t>(sk.sndbuf.load(std::memory_order_relaxed));
+  if (sk.wmem_alloc.load(std::memory_order_relaxed) > limit) return err(ENOBUFS);
+  SkbPtr skb = alloc_skb(net, size);
+  if (!skb) return err(ENOBUFS);
+  skb->truesize = skb_truesize(charged);
+  skb_set_owner_w(*skb, sk);
+  return skb;
+}
+
+// Copies payload to the end of what `skb` holds, summing it unless the driver will.
+void take_payload(Skb& skb, IovReader& from, std::uint8_t* to, std::uint32_t n,
+                  std::uint32_t offset) {
+  if (skb.ip_summed == IpSummed::partial)
+    from.copy(to, n);
+  else
+    skb.csum = csum_block_add(skb.csum, from.csum_and_copy(to, n), offset);
+}
+
+}  // namespace
+
+SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc,
+                               const Rtable& rt) {
+  constexpr std::uint32_t kMinMtu = 68;  // inetdev_valid_mtu(), RFC 791
+  cork.fragsize = ip_sk_use_pmtu(sk) ? rt.mtu : rt.dev->mtu();
+  if (cork.fragsize < kMinMtu) return err(ENETUNREACH);
+  cork.gso_size = ipc.gso_size;
+  cork.rt = rt;
+  cork.length = 0;
+  cork.ttl = static_cast<std::uint8_t>(ipc.ttl);
+  cork.tos = ipc.tos;
+  cork.mark = ipc.mark;
+  cork.priority = ipc.priority;
+  cork.transmit_time = ipc.transmit_time;
+  return {};
+}
+
+SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& msg,
+                                std::uint32_t length, std::uint32_t transhdrlen) {
+  const std::uint32_t mtu = cork.gso_size != 0 ? kIpMaxMtu : cork.fragsize;
+  const std::uint32_t fragheaderlen = kIpHlen;
+  const std::uint32_t maxfraglen = ((mtu - fragheaderlen) & ~7U) + fragheaderlen;
+  const std::uint32_t maxnonfragsize = ip_sk_ignore_df(sk) ? kIpMaxMtu : mtu;
+  const bool more = (msg.flags & MSG_MORE) != 0;
+  if (cork.length + length > maxnonfragsize - fragheaderlen) return err(EMSGSIZE);
+
+  // The first part of a datagram that stays whole: the driver may do its checksum.
+  IpSummed summed = IpSummed::none;
+  if (transhdrlen != 0 && length + fragheaderlen <= mtu && cork.rt.dev->driver->features().csum &&
+      (!more || cork.gso_size != 0))
+    summed = IpSummed::partial;
+
+  IovReader from(msg.iov);
+  cork.length += length;
+  Skb* skb = cork.queue.peek_tail();
+  while (length > 0 || skb == nullptr) {
+    // What still fits into the current part; not to the brim when another part must follow.
+    std::int64_t copy = 0;
+    if (skb != nullptr) {
+      copy = std::int64_t{mtu} - skb->len;
+      if (copy < length) copy = std::int64_t{maxfraglen} - skb->len;
+    }
+    if (copy > 0) {
+      const auto n = static_cast<std::uint32_t>(std::min<std::int64_t>(copy, length));
+      const std::uint32_t offset = skb->len - fragheaderlen;
+      take_payload(*skb, from, skb->put(n), n, offset);
+      length -= n;
+      continue;
+    }
+    // A new part. The bytes by which the last one overshot maxfraglen move over to it.
+    Skb* prev = skb;
+    const std::uint32_t fraggap = prev != nullptr ? prev->len - maxfraglen : 0;
+    std::uint32_t datalen = length + fraggap;
+    if (datalen > mtu - fragheaderlen) datalen = maxfraglen - fragheaderlen;
+    const std::uint32_t fraglen = datalen + fragheaderlen;
+    const std::uint32_t room = more ? std::max(fraglen, mtu) : fraglen;
+    const std::uint32_t charged = (more ? mtu : fraglen) + kKernelHhLen + 15;
+    SockResult<SkbPtr> made = transhdrlen != 0
+                                  ? sock_alloc_send_skb(net, sk, room + kHhLen, charged)
+                                  : alloc_later_part(net, sk, room + kHhLen, charged);
+    if (!made) {
+      cork.length -= length;
+      // A blocking send that only waits for room has not failed yet; sock_sendmsg() comes again.
+      if (made.error().code != EAGAIN || sk.nonblocking || (msg.flags & MSG_DONTWAIT) != 0)
+        snmp(net, Snmp::IpOutDiscards);
+      return std::unexpected(made.error());
+    }
+    skb = made->get();
+    skb->trace = msg.trace;
+    skb->ip_summed = summed;
+    skb->reserve(kHhLen);
+    skb->set_network_header();
+    std::uint8_t* data = skb->put(fraglen) + fragheaderlen;
+    skb->transport_header = static_cast<std::uint16_t>(skb->network_header + fragheaderlen);
+    if (fraggap != 0) {
+      const std::span<const std::uint8_t> gap(prev->data + maxfraglen, fraggap);
+      skb->csum = csum_partial_copy(gap, data + transhdrlen, 0);
+      prev->csum = csum_add(prev->csum, ~skb->csum);  // csum_sub(); the gap starts at an even byte
+      prev->tail -= fraggap;
+      prev->len -= fraggap;
+    }
+    const std::uint32_t n = datalen - transhdrlen - fraggap;
+    take_payload(*skb, from, data + transhdrlen + fraggap, n, fraggap);
+    length -= n + transhdrlen;
+    transhdrlen = 0;
+    summed = IpSummed::none;
+    cork.queue.push_back(std::move(*made));
+  }
+  return {};
+}
+
+void ip_flush_pending_frames(Cork& cork) {
+  while (!cork.queue.empty()) free_skb(cork.queue.pop_front());
+}
+
+}  // namespace txp

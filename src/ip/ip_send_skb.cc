@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// ip_send_skb: sends a finished datagram and translates what came of it into an errno.
+//
+// Kernel twin: net/ipv4/ip_output.c, ip_send_skb(), ip_local_out().
+// Differs: nothing. Drops: none of its own; counts IpOutDiscards for every failure below.
+#include "ip/ip.h"
+
+namespace txp {
+
+int ip_send_skb(Net& net, SkbPtr skb) {
+  enter(net, Stage::ip_send_skb, *skb);
+  const int code = ip_local_out(net, std::move(skb)).errno_code();
+  if (code != 0) snmp(net, Snmp::IpOutDiscards);
+  return code;
+}
+
+}  // namespace txp
