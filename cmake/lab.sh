@@ -22,3 +22,34 @@ find_lab() {
   lab_why="no network namespaces here (${lab_why%%$'\n'*})"
   return 1
 }
+
+# on_interrupt FUNCTION: calls it on Ctrl-C and its kin, after ending what run_group started.
+group=""
+on_interrupt() {
+  interrupted=$1
+  trap end_group INT TERM HUP
+}
+end_group() {
+  trap '' INT TERM HUP
+  if [[ -n $group ]]; then
+    kill -TERM -- "-$group" 2>/dev/null
+    # What ignores that, and a laboratory's init, which cannot hear it.
+    sleep 0.2
+    kill -KILL -- "-$group" 2>/dev/null
+    wait "$group" 2>/dev/null
+  fi
+  "$interrupted"
+  exit 130
+}
+# run_group COMMAND...: in its own process group, so that all of it can be ended.
+run_group() {
+  local status
+  set -m
+  "$@" </dev/null &
+  group=$!
+  set +m
+  wait "$group"
+  status=$?
+  group=""
+  return $status
+}
