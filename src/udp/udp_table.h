@@ -17,8 +17,8 @@ namespace txp {
 // struct udp_table. One mutex: binding and local delivery are not the send path.
 class UdpTable {
  public:
-  // udp_v4_get_port(): takes `port` (0: an ephemeral one) for `sk`. Errors: EADDRINUSE, and EAGAIN
-  // from autobind when none is free.
+  // udp_v4_get_port(): takes `port` (0: an ephemeral one) for `sk`, which has none. EADDRINUSE when
+  // another socket has it or no ephemeral one is free (inet_autobind() answers EAGAIN for that).
   [[nodiscard]] SockResult<void> get_port(Sock& sk, std::uint16_t port);
   void unhash(Sock& sk);  // udp_lib_unhash()
   void rehash(Sock&) {}   // by address nothing is hashed here
@@ -37,6 +37,7 @@ class UdpTable {
 
  private:
   bool in_use(const Sock& sk, std::uint16_t port) const;
+  std::uint16_t ephemeral_port(const Sock& sk) const;  // 0: none is free
   mutable std::mutex mutex_;
   std::array<Sock*, 256> hash_{};
 };
