@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The report: what this host would do with one datagram, stage by stage, with every deciding object
+// and the exact frames. Its forms for programs and people are in report.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/errno.h"
+#include "explain/udp_question.h"
+#include "path.h"
+#include "skb/drop_reason.h"
+#include "wire/ip4.h"
+
+namespace txp {
+
+class Net;
+class Trace;
+struct NamedObject;
+
+using FieldValue = std::variant<std::string, std::int64_t, std::nullptr_t>;
+using Fields = std::vector<std::pair<std::string, FieldValue>>;
+
+// A deciding object: its kind, the fields that scripts ask for, and its own tool's words.
+struct ReportObject {
+  std::string kind;
+  Fields fields;
+  std::string text;
+};
+
+struct ReportStage {
+  Stage stage{};
+  std::size_t len = 0;  // bytes as they came to the stage
+  std::string result;
+  std::vector<ReportObject> by;
+  std::vector<ReportObject> also;  // looked at, and did not match
+  Fields out;
+};
+
+struct ReportFrame {
+  std::string dev;
+  std::uint16_t link_type = 1;  // ARPHRD_*
+  std::vector<std::uint8_t> bytes;
+};
+
+enum class Verdict : std::uint8_t { sent, dropped, queued, error, unknown };
+std::string_view name(Verdict v);
+
+struct Explanation {
+  struct Flow {
+    std::optional<Ip4> src;              // nothing: not decided before the end
+    std::optional<std::uint16_t> sport;  // nothing: random
+    Ip4 dst;
+    std::uint16_t dport = 0;
+    std::size_t len = 0;  // payload bytes
+  };
+  Flow flow;
+  std::vector<ReportStage> stages;  // in the order they were walked
+  Verdict verdict = Verdict::unknown;
+  std::vector<ReportFrame> frames;
+  std::optional<Errno> error;  // of the send call, or of `failed_call`
+  std::string failed_call;     // "bind", "setsockopt(SO_BINDTODEVICE)"; "": the send or none
+  std::optional<DropReason> reason;
+  std::optional<Stage> dropped_at;  // where the datagram, or a part of it, ended
+  std::vector<ReportObject> unknown;
+  std::vector<std::string> masked;
+  bool conserved = true;  // false: a bug of ours (CounterTotals::conserved())
+};
+
+// Walks one datagram with `payload` through `net`, whose drivers it replaces: nothing is really
+// sent and no neighbour is asked. The Net is the caller's private copy of a configuration, and is
+// spent afterwards (its counters and ports have moved). The verdict of a datagram that became
+// several packets: unknown when any met what the engine does not implement; error when the call
+// failed; dropped when any was dropped; queued when any waits; else sent.
+// `caller_uid`: the socket's owner when the question names none.
+// Thread safety: nobody else uses `net`.
+Explanation explain_udp(Net& net, const UdpQuestion& question,
+                        std::span<const std::uint8_t> payload, std::uint32_t caller_uid);
+
+// The trace's stages in words. Inside an RcuReader, or with net.rtnl held.
+std::vector<ReportStage> report_stages(const Net& net, const Trace& trace);
+ReportObject report_object(const NamedObject& object);
+
+// Makes random fields zero in `frames` ("udp.sport", "ip.id") and the checksums those of the frames
+// with the zeros, so that equal questions have equal answers.
+void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> masked);
+
+}  // namespace txp

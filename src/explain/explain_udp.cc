@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+
+#include "dev/netdevice.h"
+#include "explain/capture_driver.h"
+#include "explain/explain.h"
+#include "neigh/neighbour.h"
+#include "net.h"
+#include "observe/trace.h"
+#include "socket/sock.h"
+#include "softirq/net_tx_action.h"
+
+namespace txp {
+namespace {
+
+struct SockCloser {
+  void operator()(Sock* sk) const { inet_release(*sk); }
+};
+using SockPtr = std::unique_ptr<Sock, SockCloser>;
+
+// Every device gets a driver that keeps frames, and nobody is asked for a neighbour.
+void seal(Net& net) {
+  const std::lock_guard guard(net.rtnl);
+  net.neigh->owner = NeighOwner::kernel;
+  net.neigh->ask_kernel = nullptr;
+  for (NetDevice* dev : net.dev->all()) net.dev->attach(*dev, std::make_unique<CaptureDriver>());
+}
+
+struct FailedCall {
+  Errno error;
+  std::string call;
+};
+using Done = std::expected<void, FailedCall>;
+
+Done set_int(Sock& sk, int level, int option, int value, std::string_view text) {
+  std::uint8_t bytes[sizeof value];
+  std::memcpy(bytes, &value, sizeof value);
+  if (auto set = sock_setsockopt(sk, level, option, bytes); !set)
+    return std::unexpected(FailedCall{set.error(), "setsockopt(" + std::string(text) + ")"});
+  return {};
+}
+
+// Sets what the question gives, and tells of it in `told` as objects.
+Done set_options(Sock& sk, const UdpQuestion& q, std::vector<ReportObject>& told) {
+  const auto tell = [&told](std::string_view option, std::string_view value) {
+    told.push_back({"sockopt", {}, std::string(option) + " = " + std::string(value)});
+  };
+  if (!q.oif.empty()) {
+    std::vector<std::uint8_t> name(q.oif.begin(), q.oif.end());
+    name.push_back(0);
+    if (auto set = sock_setsockopt(sk, SOL_SOCKET, SO_BINDTODEVICE, name); !set)
+      return std::unexpected(FailedCall{set.error(), "setsockopt(SO_BINDTODEVICE)"});
+    tell("SO_BINDTODEVICE", q.oif);
+  }
+  struct Option {
+    bool given;
+    int level;
+    int option;
+    int value;
+    std::string_view text;
+  };
+  const Option options[] = {
+      {q.mark.has_value(), SOL_SOCKET, SO_MARK, static_cast<int>(q.mark.value_or(0)), "SO_MARK"},
+      {q.broadcast, SOL_SOCKET, SO_BROADCAST, 1, "SO_BROADCAST"},
+      {q.tos.has_value(), IPPROTO_IP, IP_TOS, q.tos.value_or(0), "IP_TOS"},
+      {q.ttl.has_value(), IPPROTO_IP, IP_TTL, q.ttl.value_or(0), "IP_TTL"},
+      {q.ttl.has_value(), IPPROTO_IP, IP_MULTICAST_TTL, q.ttl.value_or(0), "IP_MULTICAST_TTL"},
+      {q.df.has_value(), IPPROTO_IP, IP_MTU_DISCOVER, q.df.value_or(0), "IP_MTU_DISCOVER"},
+      {q.gso.has_value(), IPPROTO_UDP, UDP_SEGMENT, q.gso.value_or(0), "UDP_SEGMENT"},
+  };
+  for (const Option& o : options) {
+    if (!o.given) continue;
+    if (auto done = set_int(sk, o.level, o.option, o.value, o.text); !done) return done;
+    tell(o.text, std::to_string(static_cast<std::uint32_t>(o.value)));
+  }
+  return {};
+}
+
+Done bind(Sock& sk, const UdpQuestion& q) {
+  if (!q.from) return {};
+  if (auto bound = inet_bind(sk, SockAddr4{*q.from, q.from_port}); !bound)
+    return std::unexpected(FailedCall{bound.error(), "bind"});
+  return {};
+}
+
+// The source address that the route lookup or the socket chose.
+std::optional<Ip4> source_of(const Explanation& x, const UdpQuestion& q) {
+  for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s) {
+    if (s->stage != Stage::ip_route_output_flow) continue;
+    for (const auto& [key, value] : s->out)
+      if (const auto* text = std::get_if<std::string>(&value); key == "src" && text != nullptr)
+        if (const auto ip = Ip4::parse(*text); ip && !ip->is_zero()) return ip;
+  }
+  if (q.from && !q.from->is_zero() && !q.from->is_multicast()) return q.from;
+  return std::nullopt;
+}
+
+// Where a failed call ended: the deepest stage that says so, else the last one.
+std::optional<Stage> failed_stage(const Explanation& x) {
+  for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s)
+    if (s->result == "error" || s->result == "drop") return s->stage;
+  if (x.stages.empty()) return std::nullopt;
+  return x.stages.back().stage;
+}
+
+// What is still queued holds the trace: it has to go before the trace does.
+void discard_queued(Net& net) {
+  const std::lock_guard guard(net.rtnl);
+  std::vector<int> all;
+  for (const NetDevice* dev : net.dev->all()) all.push_back(dev->ifindex);
+  for (const int ifindex : all) net.neigh->flush_dev(ifindex);
+  for (const int ifindex : all) net.dev->remove_link(ifindex);
+  net.retired.flush();
+}
+
+void judge(Explanation& x, const Trace& trace, bool queued) {
+  for (const NamedObject& o : trace.unknowns()) x.unknown.push_back(report_object(o));
+  if (const auto& drops = trace.drops(); !drops.empty()) {
+    x.reason = drops.front().reason;
+    x.dropped_at = drops.front().stage;
+  }
+  if (!x.unknown.empty() || (x.error && x.error->is_unknown())) {
+    x.verdict = Verdict::unknown;
+    x.error.reset();
+    x.reason.reset();
+    x.dropped_at.reset();
+  } else if (x.error) {
+    x.verdict = Verdict::error;
+    if (!x.dropped_at && x.failed_call.empty()) x.dropped_at = failed_stage(x);
+  } else if (x.reason) {
+    x.verdict = Verdict::dropped;
+  } else if (queued) {
+    x.verdict = Verdict::queued;
+  } else {
+    x.verdict = Verdict::sent;
+  }
+}
+
+}  // namespace
+
+std::string_view name(Verdict v) {
+  constexpr std::string_view kNames[] = {"sent", "dropped", "queued", "error", "unknown"};
+  return kNames[static_cast<std::size_t>(v)];
+}
+
+Explanation explain_udp(Net& net, const UdpQuestion& q, std::span<const std::uint8_t> payload,
+                        std::uint32_t caller_uid) {
+  Explanation x;
+  x.flow.dst = q.to;
+  x.flow.dport = q.to_port;
+  x.flow.len = payload.size();
+  seal(net);
+  Trace trace(net.clock);
+  std::vector<ReportObject> options;
+  {
+    const SockPtr sk(inet_create(net, q.uid.value_or(caller_uid)));
+    Done ready = set_options(*sk, q, options);
+    if (ready) ready = bind(*sk, q);
+    if (!ready) {
+      x.error = ready.error().error;
+      x.failed_call = ready.error().call;
+    } else {
+      const iovec iov{const_cast<std::uint8_t*>(payload.data()), payload.size()};
+      MsgHdr msg;
+      msg.name = SockAddr4{q.to, q.to_port};
+      msg.iov = {&iov, 1};
+      msg.flags = MSG_DONTWAIT;
+      msg.trace = &trace;
+      if (auto sent = sock_sendmsg(net, *sk, msg); !sent) x.error = sent.error();
+      // What a discipline put off: in the kernel the softirq follows at once.
+      constexpr int kRounds = 64;
+      for (int i = 0; i < kRounds && net_tx_action(net) > 0; ++i) {
+      }
+    }
+  }
+  const CounterTotals totals = net.totals();
+  x.conserved = totals.conserved();
+  {
+    const RcuReader reader;
+    x.stages = report_stages(net, trace);
+    for (const TraceFrame& f : trace.frames()) {
+      const NetDevice* dev = net.dev->by_index(f.ifindex);
+      x.frames.push_back({f.dev, dev != nullptr ? dev->link().type : std::uint16_t{1}, f.bytes});
+    }
+  }
+  // udp_sendmsg() is the first to read them.
+  if (const auto udp = std::ranges::find(x.stages, Stage::udp_sendmsg, &ReportStage::stage);
+      udp != x.stages.end())
+    udp->by.insert(udp->by.begin(), options.begin(), options.end());
+  judge(x, trace, totals.queued > 0);
+  x.flow.src = source_of(x, q);
+  if (q.from_port != 0) x.flow.sport = q.from_port;
+  x.masked = trace.masked_fields();
+  if (x.flow.sport)
+    std::erase(x.masked, "udp.sport");
+  else if (std::ranges::find(x.masked, "udp.sport") == x.masked.end())
+    x.masked.insert(x.masked.begin(), "udp.sport");
+  mask_frames(x.frames, x.masked);
+  discard_queued(net);
+  return x;
+}
+
+}  // namespace txp

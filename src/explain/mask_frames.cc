@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "explain/explain.h"
+#include "explain/frame_layout.h"
+#include "wire/ipv4.h"
+#include "wire/udp.h"
+
+namespace txp {
+namespace {
+
+// RFC 1624, equation 3: the checksum after one word changed from `from` to `to`. In a datagram of
+// several fragments it covers bytes of other frames, so it is changed and not computed anew.
+std::uint16_t csum_replace(std::uint16_t check, std::uint16_t from, std::uint16_t to) {
+  const auto inverse = [](std::uint16_t v) { return static_cast<std::uint16_t>(~v); };
+  const Csum sum = csum_add(csum_add(inverse(check), inverse(from)), to);
+  std::uint32_t folded = (sum & 0xffff) + (sum >> 16);
+  folded = (folded & 0xffff) + (folded >> 16);
+  // The pseudo-header keeps the true sum from being zero; here zero stands for 0xffff.
+  if (folded == 0) folded = 0xffff;
+  const auto result = inverse(static_cast<std::uint16_t>(folded));
+  return result == 0 ? kCsumMangled0 : result;
+}
+
+}  // namespace
+
+void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> masked) {
+  const bool sport = std::ranges::find(masked, "udp.sport") != masked.end();
+  const bool id = std::ranges::find(masked, "ip.id") != masked.end();
+  for (ReportFrame& f : frames) {
+    const std::size_t at = link_header_len(f.link_type);
+    if (f.bytes.size() < at) continue;
+    const std::span<std::uint8_t> packet = std::span(f.bytes).subspan(at);
+    const auto ip = Ipv4Header::parse(packet);
+    if (!ip) continue;
+    if (id) {
+      Ipv4View view(packet.data());
+      view.set_id(0);
+      view.send_check();
+    }
+    if (!sport || (ip->frag_off & kIpOffset) != 0 || ip->protocol != kIpProtoUdp) continue;
+    std::uint8_t* at_udp = packet.data() + ip->hlen();
+    auto udp = UdpHeader::parse(packet.subspan(ip->hlen()));
+    if (!udp) continue;
+    if (udp->check != 0) udp->check = csum_replace(udp->check, udp->source, 0);
+    udp->source = 0;
+    udp->emit(at_udp);
+  }
+}
+
+}  // namespace txp
