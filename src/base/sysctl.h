@@ -12,6 +12,7 @@ struct Sysctls {
   // net.core
   std::uint32_t wmem_default = 212992;  // bytes
   std::uint32_t wmem_max = 212992;      // bytes
+  std::uint32_t rmem_max = 212992;      // bytes
   std::uint32_t rmem_default = 212992;  // bytes
   std::uint32_t dev_weight = 64;        // packets
   std::uint32_t dev_weight_tx_bias = 1;

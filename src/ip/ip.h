@@ -25,11 +25,11 @@ struct IpcmCookie {
 };
 
 // Payload into skbs, for a datagram that goes at once. `length` counts the transport header
-// (`transhdrlen`) and the payload. Null without an error: MSG_PROBE. Errors: EMSGSIZE, ENETUNREACH,
+// (`transhdrlen`) and the payload; `cork` is a fresh one. Null without an error: MSG_PROBE. Errors: EMSGSIZE, ENETUNREACH,
 // EAGAIN, ENOBUFS, EPIPE and the socket's pending error.
 [[nodiscard]] SockResult<SkbPtr> ip_make_skb(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg,
                                              std::uint32_t length, std::uint32_t transhdrlen,
-                                             const IpcmCookie& ipc, const Rtable& rt);
+                                             const IpcmCookie& ipc, const Rtable& rt, Cork& cork);
 
 // The same in parts, for a corked datagram: ip_setup_cork() once, ip_append_data() for each part,
 // ip_finish_skb() at the end or ip_flush_pending_frames().

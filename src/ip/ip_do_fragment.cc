@@ -20,11 +20,11 @@ namespace {
 constexpr std::size_t kLlReserved = 32;  // LL_RESERVED_SPACE() of an Ethernet device
 constexpr Stage kStage = Stage::ip_finish_output;
 
-void trace_fragments(const Skb& skb, std::uint32_t space) {
+void trace_fragments(const Skb& skb, std::size_t space) {
   if (skb.trace == nullptr) return;
   skb.trace->result(kStage, "fragmented");
-  const std::uint32_t payload = skb.len - kIpHlen;
-  skb.trace->out(kStage, "fragments", (payload + space - 1) / space);
+  const std::size_t payload = skb.len - kIpHlen;
+  skb.trace->out(kStage, "fragments", static_cast<std::int64_t>((payload + space - 1) / space));
 }
 
 // Whether frag_list has the geometry of fragments already, so that only headers are needed.
@@ -175,7 +175,7 @@ TxResult ip_do_fragment(Net& net, SkbPtr skb, FragmentOutput output) {
   std::size_t mtu = ip_skb_dst_mtu(*skb);
   if (skb->frag_max_size != 0) mtu = std::min<std::size_t>(mtu, skb->frag_max_size);
   const std::size_t space = mtu - hlen;
-  trace_fragments(*skb, static_cast<std::uint32_t>(space & ~std::size_t{7}));
+  trace_fragments(*skb, space & ~std::size_t{7});
   if (skb->frag_list != nullptr && fraglist_fits(*skb, hlen, space))
     return send_fraglist(net, std::move(skb), hlen, output);
   return send_copies(net, std::move(skb), hlen, space, output);

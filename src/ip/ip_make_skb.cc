@@ -102,10 +102,9 @@ SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* tr
 
 SockResult<SkbPtr> ip_make_skb(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg,
                                std::uint32_t length, std::uint32_t transhdrlen,
-                               const IpcmCookie& ipc, const Rtable& rt) {
+                               const IpcmCookie& ipc, const Rtable& rt, Cork& cork) {
   enter(net, Stage::ip_make_skb, msg.trace, length - transhdrlen);
-  if ((msg.flags & MSG_PROBE) != 0) return SkbPtr();
-  Cork cork;
+  if ((msg.flags & kMsgProbe) != 0) return SkbPtr();
   if (auto ok = ip_setup_cork(sk, cork, ipc, rt); !ok) return std::unexpected(ok.error());
   if (auto ok = ip_append_data(net, sk, cork, msg, length, transhdrlen); !ok) {
     ip_flush_pending_frames(cork);

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -33,6 +34,7 @@ struct Datagram {
   SockAddr4 from;
   SockAddr4 to;
   std::vector<std::uint8_t> payload;
+  std::uint32_t truesize = 0;  // bytes charged to rmem_alloc
 };
 
 // A datagram under construction (struct inet_cork and sk_write_queue).
@@ -49,6 +51,7 @@ struct Cork {
   std::uint32_t priority = 0;
   Nanos transmit_time = 0;
   std::uint32_t udp_len = 0;  // up->len
+  Trace* trace = nullptr;     // of the call that finishes the datagram
   SkbQueue queue;
 };
 
@@ -98,10 +101,11 @@ class Sock {
   bool localroute = false;  // SO_DONTROUTE
   bool no_check_tx = false;
   bool txtime = false;
-  bool shutdown_send = false;
-  bool shutdown_recv = false;
+  std::atomic<bool> shutdown_send{false};
+  std::atomic<bool> shutdown_recv{false};
   bool nonblocking = false;
-  bool nospace = false;        // SOCK_NOSPACE: a send met a full buffer; never cleared, as in 6.x
+  std::atomic<bool> nospace{
+      false};                  // SOCK_NOSPACE: a send met a full buffer; never cleared, as in 6.x
   bool privileged = true;      // CAP_NET_ADMIN and CAP_NET_BIND_SERVICE of the socket's maker
   std::atomic<int> sk_err{0};  // SO_ERROR, asynchronous
   std::atomic<int> sk_err_soft{0};
@@ -121,18 +125,22 @@ class Sock {
 
   // Receive side (udp_rcv.cc).
   std::mutex rx_lock;
-  std::vector<Datagram> rx_queue;
-  std::size_t rx_head = 0;
+  std::deque<Datagram> rx_queue;
 
   // Room in the send buffer again (sock_def_write_space()).
   std::mutex space_lock;
   std::condition_variable space;
+
+  std::vector<std::pair<int, Ip4>> memberships;  // IP_ADD_MEMBERSHIP: ifindex, group; under lock
 
   Sock* hash_next = nullptr;
 };
 
 // Frees the last reference. `size` bytes were charged (sock_wfree(): skb->truesize; close: 1).
 void sk_wfree(Sock& sk, std::uint32_t size);
+
+inline constexpr int kMsgProbe =
+    0x10;  // MSG_PROBE: only look, send nothing (include/linux/socket.h)
 
 // A send call (struct msghdr): what sendto(), sendmsg() and their kin carry.
 struct MsgHdr {

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// socket(2), shutdown(2) and close(2) of a UDP socket, and its last reference.
+//
+// Kernel twin: net/ipv4/af_inet.c, inet_create(), inet_shutdown(), inet_release(); net/core/sock.c,
+// sk_free(), sock_wfree().
+#include "net.h"
+#include "socket/sock.h"
+#include "udp/udp_table.h"
+
+namespace txp {
+
+Sock::Sock(Net& n, std::uint32_t owner)
+    : net(n),
+      uid(owner),
+      pmtudisc(n.sysctl().ip_no_pmtu_disc == 0 ? 1 : 0),
+      sndbuf(static_cast<std::int32_t>(n.sysctl().wmem_default)),
+      rcvbuf(static_cast<std::int32_t>(n.sysctl().rmem_default)) {}
+
+Sock* inet_create(Net& net, std::uint32_t uid) {
+  const RcuReader reader;
+  return new (std::nothrow) Sock(net, uid);
+}
+
+SockResult<void> inet_shutdown(Sock& sk, int how) {
+  if (how < SHUT_RD || how > SHUT_RDWR) return err(EINVAL);
+  const std::lock_guard guard(sk.lock);
+  if (!sk.connected) return err(ENOTCONN);
+  if (how != SHUT_WR) sk.shutdown_recv = true;
+  if (how != SHUT_RD) sk.shutdown_send = true;
+  return {};
+}
+
+void inet_release(Sock& sk) {
+  {
+    const std::lock_guard guard(sk.lock);
+    udp_flush_pending_frames(sk);
+    sk.net.udp->unhash(sk);
+  }
+  sk_wfree(sk, 1);
+}
+
+void sk_wfree(Sock& sk, std::uint32_t size) {
+  const std::uint32_t before = sk.wmem_alloc.fetch_sub(size, std::memory_order_acq_rel);
+  if (before == size) {
+    delete &sk;
+    return;
+  }
+  if (sk.nospace) sk.space.notify_all();
+}
+
+}  // namespace txp

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "udp/udp_cmsg_send.h"
+
+#include <linux/net_tstamp.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include "socket/sockopt.h"
+
+namespace txp {
+namespace {
+
+// The value of one control message, if it has exactly T's size.
+template <typename T>
+std::optional<T> value(std::span<const std::uint8_t> data) {
+  if (data.size() != sizeof(T)) return std::nullopt;
+  T v;
+  std::memcpy(&v, data.data(), sizeof v);
+  return v;
+}
+
+SockResult<void> socket_level(const Sock& sk, int type, std::span<const std::uint8_t> data,
+                              IpcmCookie& ipc) {
+  switch (type) {
+    case SO_MARK: {
+      if (!sk.privileged) return err(EPERM);
+      const auto mark = value<std::uint32_t>(data);
+      if (!mark) return err(EINVAL);
+      ipc.mark = *mark;
+      return {};
+    }
+    case SO_PRIORITY: {
+      const auto priority = value<std::uint32_t>(data);
+      if (!priority) return err(EINVAL);
+      if (!sk_set_prio_allowed(sk, *priority)) return err(EPERM);
+      ipc.priority = *priority;
+      return {};
+    }
+    case SCM_TXTIME: {
+      if (!sk.txtime) return err(EINVAL);
+      const auto when = value<std::uint64_t>(data);
+      if (!when) return err(EINVAL);
+      ipc.transmit_time = static_cast<Nanos>(*when);
+      return {};
+    }
+    case SO_TIMESTAMPING:
+      if (!value<std::uint32_t>(data)) return err(EINVAL);
+      return err(kUnknown);  // send stamps go to an error queue that is not there
+    case SCM_RIGHTS:
+    case SCM_CREDENTIALS: return {};
+    default: return err(EINVAL);
+  }
+}
+
+SockResult<void> ip_level(int type, std::span<const std::uint8_t> data, IpcmCookie& ipc) {
+  switch (type) {
+    case IP_RETOPTS: return err(kUnknown);
+    case IP_PKTINFO: {
+      const auto info = value<in_pktinfo>(data);
+      if (!info) return err(EINVAL);
+      if (info->ipi_ifindex != 0) ipc.oif = info->ipi_ifindex;
+      ipc.addr = Ip4{ntohl(info->ipi_spec_dst.s_addr)};
+      return {};
+    }
+    case IP_TTL: {
+      const auto ttl = value<int>(data);
+      if (!ttl || *ttl < 1 || *ttl > 255) return err(EINVAL);
+      ipc.ttl = *ttl;
+      return {};
+    }
+    case IP_TOS: {
+      std::optional<int> tos = value<int>(data);
+      if (!tos) tos = value<std::uint8_t>(data);
+      if (!tos || *tos < 0 || *tos > 255) return err(EINVAL);
+      ipc.tos = *tos;
+      ipc.priority = rt_tos2priority(static_cast<std::uint8_t>(*tos));
+      return {};
+    }
+    default: return err(EINVAL);
+  }
+}
+
+SockResult<void> udp_level(int type, std::span<const std::uint8_t> data, IpcmCookie& ipc) {
+  if (type != UDP_SEGMENT) return err(EINVAL);
+  const auto size = value<std::uint16_t>(data);
+  if (!size) return err(EINVAL);
+  ipc.gso_size = *size;
+  return {};
+}
+
+}  // namespace
+
+SockResult<void> udp_cmsg_send(const Sock& sk, std::span<const std::uint8_t> control,
+                               IpcmCookie& ipc) {
+  // The kernel takes the UDP messages in a first pass, so their errors come first.
+  for (const bool udp_pass : {true, false}) {
+    std::span<const std::uint8_t> rest = control;
+    while (rest.size() >= sizeof(cmsghdr)) {
+      cmsghdr head;
+      std::memcpy(&head, rest.data(), sizeof head);
+      if (head.cmsg_len < sizeof head || head.cmsg_len > rest.size()) return err(EINVAL);
+      const auto data = rest.subspan(CMSG_LEN(0), head.cmsg_len - CMSG_LEN(0));
+      SockResult<void> ok;
+      if (udp_pass && head.cmsg_level == SOL_UDP)
+        ok = udp_level(head.cmsg_type, data, ipc);
+      else if (!udp_pass && head.cmsg_level == SOL_SOCKET)
+        ok = socket_level(sk, head.cmsg_type, data, ipc);
+      else if (!udp_pass && head.cmsg_level == IPPROTO_IP)
+        ok = ip_level(head.cmsg_type, data, ipc);
+      if (!ok) return ok;
+      rest = rest.subspan(std::min(CMSG_ALIGN(head.cmsg_len), rest.size()));
+    }
+  }
+  return {};
+}
+
+}  // namespace txp
