@@ -19,6 +19,7 @@
 #include "base/rcu.h"
 #include "base/sysctl.h"
 #include "observe/counters.h"
+#include "sched/qdisc.h"
 #include "skb/skb.h"
 #include "softirq/timer.h"
 
@@ -32,14 +33,12 @@ class FibExceptions;
 class NeighTable;
 class NfHooks;
 class UdpTable;
-class Qdisc;
 
 // What one thread owns in one Net (the kernel's per-CPU data). Outlives its thread: the counts
 // stay, and the next new thread takes it over.
 struct Cpu {
   Counters counters;
   SkbPool pool;
-  std::vector<Qdisc*> output_queue;  // softnet_data.output_queue: scheduled disciplines
   int xmit_recursion = 0;            // dev_xmit_recursion
   std::atomic<bool> in_use{false};
 };
@@ -84,6 +83,7 @@ class Net {
   std::mutex rtnl;     // writers of every table
   RcuRetired retired;  // under rtnl
   TimerQueue timers;
+  OutputQueue output_queue;  // disciplines that net_tx_action() runs next
 
   const std::unique_ptr<DevTable> dev;
   const std::unique_ptr<NfHooks> nf;

@@ -22,15 +22,20 @@
 
 namespace txp {
 
+struct Cpu;
+
 // struct netdev_queue.
 struct TxQueue {
   NetDevice* dev = nullptr;
   unsigned index = 0;
-  RcuPtr<Qdisc> qdisc;               // never null once the device is in a DevTable
-  Spinlock xmit_lock;                // HARD_TX_LOCK
-  std::atomic<bool> stopped{false};  // netif_tx_stop_queue()
-  Count tx_packets;                  // under xmit_lock
+  RcuPtr<Qdisc> qdisc;  // the active one: noop while the device is down; never null
+  std::shared_ptr<Qdisc> qdisc_sleeping;             // the configured one; under rtnl
+  Spinlock xmit_lock;                                // HARD_TX_LOCK
+  std::atomic<const Cpu*> xmit_lock_owner{nullptr};  // who holds it, to see a device that loops
+  std::atomic<bool> stopped{false};                  // netif_tx_stop_queue()
+  Count tx_packets;  // under xmit_lock, or stats_lock when the driver needs none
   Count tx_bytes;
+  Spinlock stats_lock;
   std::atomic<std::uint64_t> tx_dropped{0};
   std::atomic<std::uint64_t> tx_errors{0};
 };
@@ -44,6 +49,11 @@ struct InDevice {
 };
 
 struct NetDevice {
+  NetDevice() = default;
+  ~NetDevice();
+  NetDevice(const NetDevice&) = delete;
+  NetDevice& operator=(const NetDevice&) = delete;
+
   int ifindex = 0;
   RcuPtr<const Link> link_;
   RcuPtr<const InDevice> in_dev_;
@@ -54,10 +64,12 @@ struct NetDevice {
   std::uint32_t mtu() const { return link().mtu; }
   bool is_up() const { return (flags() & kIffUp) != 0; }
 
-  std::vector<std::unique_ptr<TxQueue>> tx;   // fixed in number for the device's life
-  std::vector<std::unique_ptr<Qdisc>> roots;  // classful roots such as mq; the rest hang on `tx`
-  RcuPtr<const std::vector<Tap*>> taps;       // null or the taps on this device
-  std::unique_ptr<Driver> driver;             // changed only while nothing sends (attach())
+  std::vector<std::unique_ptr<TxQueue>> tx;  // fixed in number for the device's life
+  // The disciplines of `tc qdisc`: the root first, then an mq's children by queue. Under rtnl.
+  std::vector<std::shared_ptr<Qdisc>> qdiscs;
+  RcuPtr<const std::vector<Tap*>> taps;  // null or the taps on this device
+  std::unique_ptr<Driver> driver;        // changed only while nothing sends (attach())
+  DriverFeatures features;               // the driver's, read once
   // Where TXPATH cannot follow: "vxlan vx0" and its like. Empty: the engine knows this device.
   RcuPtr<const std::string> unknown_kind;
   RcuPtr<const std::vector<FilterSpec>> egress_filters;  // clsact egress; not empty: unknown
@@ -65,7 +77,7 @@ struct NetDevice {
   std::atomic<std::uint64_t> rx_packets{0};
   std::atomic<std::uint64_t> rx_bytes{0};
   std::atomic<std::uint64_t> rx_dropped{0};
-  std::atomic<std::uint64_t> tx_dropped_noqueue{0};
+  std::atomic<std::uint64_t> tx_dropped{0};  // dev_core_stats: dropped above the driver
 };
 
 // The devices of a Net. Readers: inside an RcuReader. Writers: with net.rtnl held.
@@ -77,7 +89,7 @@ class DevTable {
   // Readers. Null when there is none.
   NetDevice* by_index(int ifindex) const;
   NetDevice* by_name(std::string_view name) const;
-  std::vector<NetDevice*> all() const;  // by ifindex
+  const std::vector<NetDevice*>& all() const;  // by ifindex
   NetDevice* loopback() const;
 
   // Writers. set_link() makes or changes a device; a new one has the null driver (loopback: the
@@ -89,14 +101,16 @@ class DevTable {
   void set_in_conf(int ifindex, const InDevConf& conf);
   void set_neigh_parms(int ifindex, const NeighParms& parms);
   void set_mc_groups(int ifindex, std::vector<Ip4> groups);
-  // Rebuilds the device's qdisc tree from the kernel's list (roots, mq children, clsact). A kind
-  // that is not implemented becomes an UnknownQdisc, which answers unknown for every packet.
+  // Rebuilds the device's qdisc tree from the kernel's list (roots, mq children, clsact); equal
+  // ones stay, with their packets and counts. A kind that is not implemented becomes an
+  // UnknownQdisc, which answers unknown for every packet.
   void set_qdiscs(int ifindex, const std::vector<QdiscSpec>& qdiscs);
   void set_egress_filters(int ifindex, std::vector<FilterSpec> filters);
 
   // Puts `driver` behind a device. Only while nothing sends on it.
   void attach(NetDevice& dev, std::unique_ptr<Driver> driver);
   void add_tap(NetDevice* dev, Tap* tap);  // dev null: every device, also later ones
+  // Returns when no thread is in the tap any more; not inside an RcuReader.
   void remove_tap(Tap* tap);
 
   // Packets that wait in qdiscs and requeue slots now.
@@ -104,11 +118,24 @@ class DevTable {
 
  private:
   struct Map;
+  void publish_map();
   void publish_in_dev(NetDevice& dev, const std::function<void(InDevice&)>& change);
+  void publish_taps(NetDevice& dev, std::vector<Tap*> taps);
+  void judge_kind(NetDevice& dev);
+  std::string default_kind() const;
+  void dev_activate(NetDevice& dev);
+  void transition_qdiscs(NetDevice& dev);
+  void change_tx_queue_len(NetDevice& dev);
+  void dev_deactivate(NetDevice& dev);
+  void dev_down(NetDevice& dev);
+  void graft(NetDevice& dev, std::vector<std::shared_ptr<Qdisc>> qdiscs);
+  NetDevice* owned(int ifindex) const;
+
   Net& net_;
   RcuPtr<const Map> map_;
-  std::vector<std::unique_ptr<NetDevice>> owned_;
+  std::vector<std::unique_ptr<NetDevice>> owned_;  // by ifindex
   std::vector<Tap*> everywhere_;
+  std::shared_ptr<Qdisc> noop_;  // noop_qdisc: on every queue of a device that is not running
 };
 
 // A frame came in on `dev` (eth_type_trans() and __netif_receive_skb_core()): ARP, IPv4, or
@@ -135,9 +162,23 @@ bool skb_checksum_help(Skb& skb);
 // Software GSO, linearising and checksums, as the driver's features ask. The result is a chain
 // through Skb::next; null when it was dropped.
 SkbPtr validate_xmit_skb(Net& net, SkbPtr skb, NetDevice& dev);
+SkbPtr validate_xmit_skb_list(Net& net, SkbPtr chain, NetDevice& dev);
+// HARD_TX_LOCK: the queue's transmit lock, unless the driver needs none.
+class HardTxLock {
+ public:
+  HardTxLock(Net& net, const NetDevice& dev, TxQueue& txq);
+  ~HardTxLock();
+  HardTxLock(const HardTxLock&) = delete;
+  HardTxLock& operator=(const HardTxLock&) = delete;
+
+ private:
+  TxQueue* txq_;
+};
 // Sends a chain under the queue's xmit_lock; answers what the driver refused (null: all taken).
 SkbPtr dev_hard_start_xmit(Net& net, SkbPtr chain, NetDevice& dev, TxQueue& txq, NetdevTx& result);
 NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more);
 void dev_queue_xmit_nit(Net& net, const Skb& skb, NetDevice& dev);
+// kfree_skb_list_reason(): ends every packet of a chain.
+void drop_chain(Net& net, Stage stage, SkbPtr chain, DropReason reason);
 
 }  // namespace txp

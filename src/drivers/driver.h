@@ -23,14 +23,16 @@ struct DriverFeatures {
   bool gso_udp_l4 = false;  // takes GsoType::udp_l4
   bool frag_list = false;   // takes skbs with a frag_list
   bool lltx = false;        // needs no transmit lock (NETIF_F_LLTX)
+  bool batch = false;       // wants several packets a doorbell (byte queue limits in the kernel)
 };
 
 class Driver {
  public:
   virtual ~Driver() = default;
   virtual DriverFeatures features() const { return {}; }
-  // Under the queue's transmit lock (unless lltx). ok: the driver took `skb` and ended it with
-  // consume(), or with drop() when the frame was lost. busy: `skb` is untouched and comes again.
+  // Under the queue's transmit lock (unless lltx). ok: the driver took `skb` and ends it, now or
+  // later, with consume(), or with drop_taken() when the frame is lost. busy: `skb` is untouched
+  // and comes again.
   // `more`: another frame follows at once (netdev_xmit_more()), so the doorbell may wait.
   virtual NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb,
                                   bool more) = 0;
@@ -42,5 +44,9 @@ class Driver {
   // `ethtool -S`: the driver's own counters by name.
   virtual std::vector<std::pair<std::string, std::uint64_t>> stats() const { return {}; }
 };
+
+// The driver lost a frame that it had taken: ends it with `reason` and takes it back from what
+// ndo_start_xmit() counted as delivered.
+void drop_taken(Net& net, NetDevice& dev, SkbPtr skb, DropReason reason);
 
 }  // namespace txp

@@ -18,6 +18,8 @@ namespace txp {
 
 struct NetDevice;
 struct TxQueue;
+struct Link;
+class Trace;
 
 // `tc -s qdisc`. Written under Qdisc::lock, read by anyone.
 struct QdiscStats {
@@ -30,30 +32,69 @@ struct QdiscStats {
   std::atomic<std::uint32_t> backlog{0};  // bytes waiting
 };
 
-class Qdisc {
+class Qdisc : public std::enable_shared_from_this<Qdisc> {
  public:
   explicit Qdisc(QdiscSpec s) : spec(std::move(s)) {}
   virtual ~Qdisc() = default;
   Qdisc(const Qdisc&) = delete;
   Qdisc& operator=(const Qdisc&) = delete;
 
-  // Both under `lock`. enqueue() ends what it does not take in drop(net, Stage::qdisc_enqueue, ...)
-  // and counts stats.drops; qlen and backlog are the discipline's to keep.
+  // All under `lock`. enqueue() ends what it does not take in drop(net, Stage::qdisc_enqueue, ...)
+  // and counts stats.drops; it keeps stats.qlen and stats.backlog (in Skb::pkt_len) with add() and
+  // sub(). A packet that leaves is counted with bstats_update() by dequeue().
   virtual TxResult enqueue(Net& net, SkbPtr skb) = 0;
   virtual SkbPtr dequeue(Net& net) = 0;  // null: nothing to send now
-  // Drops everything with `reason` (qdisc_reset(); QUEUE_PURGE when the device goes).
+  // Drops everything with `reason`; qdisc_reset() calls it.
   virtual void reset(Net& net, DropReason reason) = 0;
-  // TCQ_F_CAN_BYPASS: an empty discipline lets a packet straight through to the device.
-  virtual bool can_bypass() const { return false; }
+  // Calls `visit` for every packet that waits here.
+  virtual void each(void (*visit)(Skb& skb, void* arg), void* arg) = 0;
+
+  // qdisc_bstats_update(): a GSO packet counts its segments.
+  void bstats_update(const Skb& skb) {
+    stats.bytes.add(skb.pkt_len);
+    stats.packets.add(skb.is_gso() ? skb.gso_segs : 1);
+  }
+  void add(const Skb& skb) {
+    stats.qlen.store(qlen() + 1, std::memory_order_relaxed);
+    stats.backlog.store(backlog() + skb.pkt_len, std::memory_order_relaxed);
+  }
+  void sub(const Skb& skb) {
+    stats.qlen.store(qlen() - 1, std::memory_order_relaxed);
+    stats.backlog.store(backlog() - skb.pkt_len, std::memory_order_relaxed);
+  }
+  std::uint32_t qlen() const { return stats.qlen.load(std::memory_order_relaxed); }
+  std::uint32_t backlog() const { return stats.backlog.load(std::memory_order_relaxed); }
 
   const QdiscSpec spec;
   QdiscStats stats;
-  Spinlock lock;                       // qdisc_lock()
-  SkbQueue gso_skb;                    // requeued by dev_requeue_skb(); goes first
-  std::atomic<bool> running{false};    // qdisc_run_begin()
-  std::atomic<bool> scheduled{false};  // __QDISC_STATE_SCHED
-  NetDevice* dev = nullptr;
+  Spinlock lock;              // qdisc_lock()
+  SkbQueue gso_skb;           // requeued by dev_requeue_skb(); goes first
+  bool running = false;       // __QDISC_STATE2_RUNNING; under lock
+  bool deactivated = false;   // __QDISC_STATE_DEACTIVATED; under lock
+  bool can_bypass = false;    // TCQ_F_CAN_BYPASS: when empty, a packet goes straight to the device
+  bool one_txqueue = false;   // TCQ_F_ONETXQUEUE: all its packets go to `txq`
+  bool has_no_queue = false;  // noqueue: __dev_queue_xmit() passes it by
+  std::uint32_t limit = 0;    // packets or bytes, the discipline's own
+  NetDevice* dev = nullptr;   // null: noop
   TxQueue* txq = nullptr;
+  // On OutputQueue, which holds it alive (__QDISC_STATE_SCHED).
+  std::atomic<bool> scheduled{false};
+  Qdisc* next_sched = nullptr;
+  std::shared_ptr<Qdisc> sched_ref;
+};
+
+// qdisc_reset(): everything that waits ends with `reason`. `lock` held.
+void qdisc_reset(Net& net, Qdisc& q, DropReason reason);
+// __dev_xmit_skb(): through the discipline, or past an empty one.
+TxResult dev_xmit_skb(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& txq);
+
+// The disciplines that wait for net_tx_action() (softnet_data.output_queue), one list a Net: any
+// thread that polls runs them.
+struct OutputQueue {
+  Spinlock lock;
+  Qdisc* head = nullptr;
+  Qdisc** tail = &head;
+  std::atomic<bool> waiting{false};
 };
 
 }  // namespace txp

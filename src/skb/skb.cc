@@ -178,6 +178,7 @@ void copy_header(const Skb& from, Skb& to, std::ptrdiff_t moved) {
   to.csum_start = shifted(from.csum_start);
   to.csum_offset = from.csum_offset;
   to.csum = from.csum;
+  to.pkt_len = from.pkt_len;
   to.mark = from.mark;
   to.priority = from.priority;
   to.hash = from.hash;

@@ -78,6 +78,7 @@ struct Skb {
   std::uint8_t inet_opt_len = 0;  // bytes of IP options in the header
   std::uint16_t frag_max_size = 0;
   std::uint32_t csum = 0;  // payload's sum while the skb waits for its UDP header
+  std::uint32_t pkt_len = 0;  // qdisc_skb_cb: bytes as disciplines count them
   Nanos tstamp = 0;        // SO_TXTIME or receive time, ns
   Rtable rt;               // skb_dst()
   Flow4 fl4;               // the flow that rt answers, for re-routing (ip_route_me_harder)

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver takes the frame, or is busy. Here the device's tx_packets and tx_bytes are counted,
+// and the packet as delivered; a traced packet's frame is recorded as it appears on the wire.
+// Kernel twin: include/linux/netdevice.h (netdev_start_xmit()), and each driver's own counting.
+//
+// Drops: nothing; a driver that loses a frame ends it with drop_taken().
+#include <vector>
+
+#include "dev/netdevice.h"
+#include "dev/skb_gso_segment.h"
+#include "net.h"
+#include "observe/trace.h"
+
+namespace txp {
+namespace {
+
+using Frames = std::vector<std::vector<std::uint8_t>>;
+
+// Whole frames, segmented and with complete checksums, whatever the driver finishes by itself.
+Frames wire_frames(Net& net, const Skb& skb) {
+  Frames frames;
+  const auto add = [&](const Skb& s) {
+    const auto bytes = s.bytes();
+    frames.emplace_back(bytes.begin(), bytes.end());
+  };
+  if (skb.frag_list == nullptr && !skb.is_gso() && skb.ip_summed == IpSummed::none) {
+    add(skb);
+    return frames;
+  }
+  SkbPtr copy = skb_copy(net, skb);  // linear, without the socket
+  if (!copy) return frames;
+  if (!copy->is_gso()) {
+    skb_checksum_help(*copy);
+    add(*copy);
+    free_skb(std::move(copy));
+    return frames;
+  }
+  SkbPtr seg = skb_gso_segment(net, *copy);
+  free_skb(std::move(copy));
+  std::uint64_t n = 0;
+  while (seg) {
+    add(*seg);
+    ++n;
+    SkbPtr rest(std::exchange(seg->next, nullptr));
+    free_skb(std::move(seg));
+    seg = std::move(rest);
+  }
+  if (n > 0) born(net, std::uint64_t{1} - n);  // they were copies for the trace
+  return frames;
+}
+
+}  // namespace
+
+NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
+  enter(net, Stage::ndo_start_xmit, *skb);
+  const std::uint32_t len = skb->len;
+  Trace* trace = skb->trace;
+  Frames frames;
+  if (trace != nullptr) frames = wire_frames(net, *skb);
+
+  if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) {
+    if (trace != nullptr) trace->result(Stage::ndo_start_xmit, "busy");
+    return NetdevTx::busy;
+  }
+  if (dev.features.lltx) {
+    // No transmit lock is held: several threads may count here.
+    const std::lock_guard guard(txq.stats_lock);
+    txq.tx_packets.add();
+    txq.tx_bytes.add(len);
+  } else {
+    txq.tx_packets.add();
+    txq.tx_bytes.add(len);
+  }
+  delivered(net);
+  for (auto& bytes : frames) trace->frame(dev.link(), std::move(bytes));
+  return NetdevTx::ok;
+}
+
+void drop_taken(Net& net, NetDevice& dev, SkbPtr skb, DropReason reason) {
+  const std::size_t queue = skb->queue_mapping < dev.tx.size() ? skb->queue_mapping : 0;
+  dev.tx[queue]->tx_dropped.fetch_add(1, std::memory_order_relaxed);
+  delivered(net, ~std::uint64_t{0});  // minus one
+  drop(net, Stage::ndo_start_xmit, std::move(skb), reason);
+}
+
+}  // namespace txp
