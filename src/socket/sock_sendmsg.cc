@@ -46,7 +46,7 @@ SockResult<std::size_t> walk(Net& net, Sock& sk, const MsgHdr& msg) {
   const RcuReader reader;
   enter(net, Stage::sock_sendmsg, msg.trace, msg.len());
   auto result = inet_sendmsg(net, sk, msg);
-  if (Cpu& cpu = net.this_cpu(); !cpu.output_queue.empty()) net_tx_action(net);
+  net_tx_action(net);
   run_backlog(net);
   return result;
 }
