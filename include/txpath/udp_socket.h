@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A UDP socket of a Net. Calls, options, errors and blocking are those of udp(7) and ip(7).
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "txpath/address.h"
+#include "txpath/result.h"
+
+namespace txp {
+class Sock;
+}
+
+namespace txpath {
+
+class Net;
+
+// A received datagram.
+struct Datagram {
+  Endpoint from;
+  Endpoint to;
+  std::vector<std::uint8_t> payload;
+};
+
+// One message of send_batch(): where to (null: the connected peer) and what.
+struct Message {
+  const Endpoint* to = nullptr;
+  std::span<const std::uint8_t> payload;
+};
+
+// Thread safety: as a file descriptor's: any thread may send; one thread at a time changes options.
+// The socket must not outlive its Net.
+class UdpSocket {
+ public:
+  UdpSocket(UdpSocket&& other) noexcept;
+  UdpSocket& operator=(UdpSocket&& other) noexcept;
+  ~UdpSocket();  // close(2)
+
+  // Errors as bind(2): EADDRINUSE, EADDRNOTAVAIL, EACCES, EINVAL.
+  [[nodiscard]] SockResult<void> bind(const Endpoint& local);
+  // Errors as connect(2): ENETUNREACH, EHOSTUNREACH, EACCES, EAGAIN.
+  [[nodiscard]] SockResult<void> connect(const Endpoint& peer);
+  [[nodiscard]] SockResult<void> disconnect();  // connect(AF_UNSPEC)
+  [[nodiscard]] SockResult<void> shutdown(int how);
+
+  // setsockopt(2) and getsockopt(2) at SOL_SOCKET, IPPROTO_IP and SOL_UDP.
+  [[nodiscard]] SockResult<void> set_option(int level, int name,
+                                            std::span<const std::uint8_t> value);
+  [[nodiscard]] SockResult<void> set_option(int level, int name, int value);
+  [[nodiscard]] SockResult<int> option(int level, int name);
+  // O_NONBLOCK: a full send buffer answers EAGAIN instead of waiting. Off at first.
+  void set_nonblocking(bool on);
+
+  // Bytes sent. Errors as send(2).
+  [[nodiscard]] SockResult<std::size_t> send(std::span<const std::uint8_t> payload, int flags = 0);
+  [[nodiscard]] SockResult<std::size_t> send_to(std::span<const std::uint8_t> payload,
+                                                const Endpoint& to, int flags = 0);
+  // sendmsg(2): msg_name is a sockaddr_in, msg_control a list of cmsghdr.
+  [[nodiscard]] SockResult<std::size_t> send_message(const msghdr& msg, int flags = 0);
+  // sendmmsg(2): messages sent. An error after the first message ends the batch early; the caller
+  // meets it by sending the rest.
+  [[nodiscard]] SockResult<std::size_t> send_batch(std::span<const Message> messages,
+                                                   int flags = 0);
+  // The oldest datagram that came for this socket. Never waits: EAGAIN when there is none;
+  // ECONNREFUSED and its like when an ICMP error came. Net::poll() takes datagrams in.
+  [[nodiscard]] SockResult<Datagram> recv();
+
+  // getsockname(2).
+  Endpoint local() const;
+
+ private:
+  friend class Net;
+  explicit UdpSocket(txp::Sock* sk) : sk_(sk) {}
+  txp::Sock* sk_;
+};
+
+}  // namespace txpath
