@@ -128,6 +128,16 @@ bool Net::drain(Nanos timeout) {
   }
 }
 
+void Net::keep_unknown(std::string words) {
+  const std::lock_guard guard(unknown_mutex_);
+  last_unknown_ = std::move(words);
+}
+
+std::string Net::last_unknown() const {
+  const std::lock_guard guard(unknown_mutex_);
+  return last_unknown_;
+}
+
 CounterTotals Net::totals() const {
   CounterTotals t;
   {

@@ -39,7 +39,7 @@ class UdpTable;
 struct Cpu {
   Counters counters;
   SkbPool pool;
-  int xmit_recursion = 0;            // dev_xmit_recursion
+  int xmit_recursion = 0;  // dev_xmit_recursion
   std::atomic<bool> in_use{false};
 };
 
@@ -65,6 +65,8 @@ class Net {
   const std::uint64_t id_;
   mutable std::mutex cpus_mutex_;
   std::vector<std::shared_ptr<Cpu>> cpus_;
+  mutable std::mutex unknown_mutex_;
+  std::string last_unknown_;
   RcuPtr<const Sysctls> sysctl_;
   RcuPtr<const std::vector<Obstacle>> obstacles_;
 
@@ -110,6 +112,11 @@ class Net {
   bool drain(Nanos timeout);
 
   CounterTotals totals() const;
+
+  // The last object that made a packet unknown, in words; "" when there was none.
+  void keep_unknown(std::string words);
+  std::string last_unknown() const;
+
   // The IP id of an unconnected packet (__ip_select_ident()); set to pin it in tests.
   std::atomic<std::uint32_t> ip_id{0};
 };

@@ -75,7 +75,7 @@ SkbPtr nf_hook(Net& net, NfHook hook, SkbPtr skb, TxResult& result) {
         result = TxResult::error(EPERM);
         return nullptr;
       case NfVerdict::unknown:
-        if (skb->trace != nullptr) skb->trace->unknown(stage, ops.object);
+        tell_unknown(net, stage, skb->trace, ops.object);
         drop(net, stage, std::move(skb), DropReason::TXPATH_UNKNOWN);
         result = TxResult::error(kUnknown);
         return nullptr;

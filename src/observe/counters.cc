@@ -53,14 +53,17 @@ void snmp(Net& net, Snmp counter, std::uint64_t n) {
   net.this_cpu().counters.snmp[static_cast<std::size_t>(counter)].add(n);
 }
 
+void tell_unknown(Net& net, Stage stage, Trace* trace, NamedObject object) {
+  net.keep_unknown(object.kind + " " + object.text);
+  if (trace != nullptr) trace->unknown(stage, std::move(object));
+}
+
 TxResult unknown(Net& net, Stage stage, SkbPtr skb, std::string_view kind,
                  std::string_view object) {
-  if (skb->trace != nullptr) {
-    NamedObject what;
-    what.kind = kind;
-    what.text = object;
-    skb->trace->unknown(stage, std::move(what));
-  }
+  NamedObject what;
+  what.kind = kind;
+  what.text = object;
+  tell_unknown(net, stage, skb->trace, std::move(what));
   drop(net, stage, std::move(skb), DropReason::TXPATH_UNKNOWN);
   return TxResult::error(kUnknown);
 }

@@ -15,6 +15,8 @@
 namespace txp {
 
 // A counter with one writer at a time and any number of readers: a plain add, no locked operation.
+struct NamedObject;  // observe/trace.h
+
 class Count {
  public:
   void add(std::uint64_t n = 1) {
@@ -79,7 +81,10 @@ void born(Net& net, std::uint64_t n = 1);
 // A driver took `n` packets.
 void delivered(Net& net, std::uint64_t n = 1);
 void snmp(Net& net, Snmp counter, std::uint64_t n = 1);
-// The walk met an object that the engine does not implement: tells the trace, drops the packet as
+// The walk met an object that the engine does not implement. Tells the trace (may be null) and
+// keeps the words for Net::last_unknown(). The caller fails with kUnknown.
+void tell_unknown(Net& net, Stage stage, Trace* trace, NamedObject object);
+// The same for a packet: drops the packet as
 // TXPATH_UNKNOWN. `object` is what `ip`/`tc`/`nft` call it, e.g. "qdisc tbf 8001: dev va root".
 TxResult unknown(Net& net, Stage stage, SkbPtr skb, std::string_view kind, std::string_view object);
 

@@ -58,7 +58,7 @@ SockResult<Question> ask(Net& net, Sock& sk, const MsgHdr& msg) {
   if (const auto* obstacles = net.obstacles(); obstacles != nullptr && !q.connected)
     for (const Net::Obstacle& o : *obstacles)
       if (o.stage == kStage) {
-        if (msg.trace != nullptr) msg.trace->unknown(kStage, {o.kind, o.text, {}, {}, {}, 0});
+        tell_unknown(net, kStage, msg.trace, {o.kind, o.text, {}, {}, {}, 0});
         return err(kUnknown);
       }
   Ip4 saddr = ipc.addr;

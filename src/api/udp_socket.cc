@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// txpath::UdpSocket over txp::Sock.
+#include "txpath/udp_socket.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "net.h"
+#include "socket/sock.h"
+
+namespace txpath {
+namespace {
+
+std::unexpected<Errno> outside(txp::Errno e) {
+  return std::unexpected(Errno{e.is_unknown() ? EOPNOTSUPP : e.code});
+}
+
+template <typename T>
+SockResult<T> outside(txp::SockResult<T> inside) {
+  if (!inside) return outside(inside.error());
+  if constexpr (std::is_void_v<T>)
+    return {};
+  else
+    return std::move(*inside);
+}
+
+txp::SockAddr4 inside(const Endpoint& e) { return {txp::Ip4{e.address.host}, e.port, AF_INET}; }
+
+Endpoint outside(const txp::SockAddr4& a) { return {Ipv4Address{a.addr.host}, a.port}; }
+
+// An iovec cannot say that its bytes are only read; the engine only reads them.
+iovec piece(std::span<const std::uint8_t> payload) {
+  return {const_cast<std::uint8_t*>(payload.data()), payload.size()};
+}
+
+}  // namespace
+
+UdpSocket::UdpSocket(UdpSocket&& other) noexcept : sk_(std::exchange(other.sk_, nullptr)) {}
+
+UdpSocket& UdpSocket::operator=(UdpSocket&& other) noexcept {
+  std::swap(sk_, other.sk_);
+  return *this;
+}
+
+UdpSocket::~UdpSocket() {
+  if (sk_ != nullptr) txp::inet_release(*sk_);
+}
+
+SockResult<void> UdpSocket::bind(const Endpoint& to) {
+  return outside(txp::inet_bind(*sk_, inside(to)));
+}
+
+SockResult<void> UdpSocket::connect(const Endpoint& peer) {
+  return outside(txp::inet_dgram_connect(*sk_, inside(peer)));
+}
+
+SockResult<void> UdpSocket::disconnect() {
+  return outside(txp::inet_dgram_connect(*sk_, {{}, 0, AF_UNSPEC}));
+}
+
+SockResult<void> UdpSocket::shutdown(int how) { return outside(txp::inet_shutdown(*sk_, how)); }
+
+SockResult<void> UdpSocket::set_option(int level, int name, std::span<const std::uint8_t> value) {
+  return outside(txp::sock_setsockopt(*sk_, level, name, value));
+}
+
+SockResult<void> UdpSocket::set_option(int level, int name, int value) {
+  std::uint8_t bytes[sizeof value];
+  std::memcpy(bytes, &value, sizeof value);
+  return set_option(level, name, bytes);
+}
+
+SockResult<int> UdpSocket::option(int level, int name) {
+  std::uint8_t bytes[sizeof(int)] = {};
+  auto got = txp::sock_getsockopt(*sk_, level, name, bytes);
+  if (!got) return outside(got.error());
+  int value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+void UdpSocket::set_nonblocking(bool on) { sk_->nonblocking = on; }
+
+SockResult<std::size_t> UdpSocket::send(std::span<const std::uint8_t> payload, int flags) {
+  const iovec v = piece(payload);
+  txp::MsgHdr msg;
+  msg.iov = {&v, 1};
+  msg.flags = flags;
+  return outside(txp::sock_sendmsg(sk_->net, *sk_, msg));
+}
+
+SockResult<std::size_t> UdpSocket::send_to(std::span<const std::uint8_t> payload,
+                                           const Endpoint& to, int flags) {
+  const iovec v = piece(payload);
+  txp::MsgHdr msg;
+  msg.name = inside(to);
+  msg.iov = {&v, 1};
+  msg.flags = flags;
+  return outside(txp::sock_sendmsg(sk_->net, *sk_, msg));
+}
+
+SockResult<std::size_t> UdpSocket::send_message(const msghdr& m, int flags) {
+  txp::MsgHdr msg;
+  if (m.msg_name != nullptr) {
+    sockaddr_in name{};
+    msg.namelen = m.msg_namelen;
+    std::memcpy(&name, m.msg_name, std::min<std::size_t>(m.msg_namelen, sizeof name));
+    msg.name = txp::SockAddr4{txp::Ip4{ntohl(name.sin_addr.s_addr)}, ntohs(name.sin_port),
+                              name.sin_family};
+  }
+  msg.iov = {m.msg_iov, m.msg_iovlen};
+  msg.control = {static_cast<const std::uint8_t*>(m.msg_control),
+                 m.msg_control != nullptr ? m.msg_controllen : 0};
+  msg.flags = flags;
+  return outside(txp::sock_sendmsg(sk_->net, *sk_, msg));
+}
+
+SockResult<std::size_t> UdpSocket::send_batch(std::span<const Message> messages, int flags) {
+  std::size_t sent = 0;
+  for (const Message& m : messages) {
+    const auto one = m.to != nullptr ? send_to(m.payload, *m.to, flags) : send(m.payload, flags);
+    if (!one) {
+      if (sent == 0) return std::unexpected(one.error());
+      break;
+    }
+    ++sent;
+  }
+  return sent;
+}
+
+SockResult<Datagram> UdpSocket::recv() {
+  auto got = txp::udp_recvmsg(*sk_);
+  if (!got) return outside(got.error());
+  return Datagram{outside(got->from), outside(got->to), std::move(got->payload)};
+}
+
+Endpoint UdpSocket::local() const { return {Ipv4Address{sk_->inet_saddr.host}, sk_->inet_num}; }
+
+}  // namespace txpath
