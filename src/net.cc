@@ -55,6 +55,7 @@ Net::Net(Options options)
       neigh(std::make_unique<NeighTable>(*this)),
       udp(std::make_unique<UdpTable>()) {
   ip_id.store(random.u32(), std::memory_order_relaxed);
+  multipath_seed = random.u32();
 }
 
 Net::~Net() {

@@ -119,6 +119,8 @@ class Net {
 
   // The IP id of an unconnected packet (__ip_select_ident()); set to pin it in tests.
   std::atomic<std::uint32_t> ip_id{0};
+  // Our own seed of the multipath hash, for when net.ipv4.fib_multipath_hash_seed gives none.
+  std::uint32_t multipath_seed = 0;
 };
 
 }  // namespace txp

@@ -22,12 +22,17 @@ class FibTables {
   ~FibTables();
 
   // NLM_F_CREATE|NLM_F_APPEND, as a dump or `ip route append` gives it. A route's flags (dead,
-  // linkdown) are as given; the kernel has judged them.
+  // linkdown) are as given; the kernel has judged them. A route that is there already stays once,
+  // and takes over the flags.
   [[nodiscard]] Result<void> add(const Route& route);
   // `ip route replace`: takes the place of the first with the same prefix, tos and priority.
   [[nodiscard]] Result<void> replace(const Route& route);
   // The first that matches prefix, tos, priority, type, scope, protocol and next hops where given.
+  // Not given: type unspec, scope nowhere, and zero or empty otherwise.
   bool remove(const Route& route);
+  // fib_sync_down_dev() and fib_flush(): a device went away. Its hops die, and the routes left
+  // without a living one go.
+  void flush_dev(int ifindex);
   void clear();
 
   std::size_t size() const;    // routes

@@ -2,6 +2,7 @@
 // Policy rules (`ip rule`). Kernel twins: net/core/fib_rules.c, net/ipv4/fib_rules.c.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,8 +34,11 @@ struct FibRule {
   bool invert = false;            // ip: not
   std::optional<Prefix4> src;     // ip: from
   std::optional<Prefix4> dst;     // ip: to
-  std::uint8_t tos = 0;           // ip: tos/dsfield; 0: any
-  std::uint8_t tos_mask = 0;      // 0 with tos != 0: compare all DSCP bits
+  // ip: tos (fib_rule_hdr.tos) with tos_mask 0: 0 is any, and a flow's upper three bits do not
+  // count. ip: dscp (FRA_DSCP, already shifted: dscp << 2) with tos_mask: the bits compared, 0xfc
+  // for all.
+  std::uint8_t tos = 0;
+  std::uint8_t tos_mask = 0;
   std::uint32_t mark = 0;
   std::uint32_t mark_mask = 0;  // 0: any mark
   std::string iifname;          // "": any
@@ -47,8 +51,8 @@ struct FibRule {
   std::uint16_t dport_mask = 0xffff;
   int suppress_prefixlength = -1;  // -1: none
   int suppress_ifgroup = -1;
-  bool l3mdev = false;        // the engine says unknown when such a rule could decide
-  std::uint64_t tun_id = 0;   // likewise
+  bool l3mdev = false;        // never matches here: a flow inside a VRF is unknown before rules
+  std::uint64_t tun_id = 0;   // never matches what a socket sends: its tunnel id is 0
   std::uint32_t flow = 0;     // ip: realms
   std::uint8_t protocol = 0;  // who made it (RTPROT_*)
   friend bool operator==(const FibRule&, const FibRule&) = default;
@@ -63,11 +67,15 @@ class FibRules {
   bool remove(const FibRule& rule);  // the first equal one
   void set_all(std::vector<FibRule> rules);
   const std::vector<FibRule>& all() const { return *rules_; }
+  // fib_has_custom_rules: not what a new namespace has. While it is false, the local and main
+  // tables are looked up as one.
+  bool custom() const { return custom_.load(std::memory_order_acquire); }
 
  private:
   void publish(std::vector<FibRule> rules);
   Net& net_;
   RcuPtr<const std::vector<FibRule>> rules_;
+  std::atomic<bool> custom_{false};
 };
 
 }  // namespace txp

@@ -20,8 +20,10 @@ class Nexthops {
   const NexthopSpec* find(std::uint32_t id) const;
   std::vector<NexthopSpec> all() const;
 
- private:
   struct Impl;
+  Impl& impl() const;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 
