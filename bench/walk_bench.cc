@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "kernel_sender.h"
 #include "lwip_sender.h"
 
 namespace {
@@ -25,5 +26,24 @@ void lwip_walk(benchmark::State& state) {
 }
 BENCHMARK(lwip_walk<&LwipSender::sendto>)->Name("lwip/sendto")->Arg(64)->Arg(1400);
 BENCHMARK(lwip_walk<&LwipSender::send>)->Name("lwip/connected")->Arg(64)->Arg(1400);
+
+KernelSender& kernel() {
+  static KernelSender sender;
+  return sender;
+}
+
+template <bool (KernelSender::*kSend)(std::span<const std::uint8_t>)>
+void kernel_walk(benchmark::State& state) {
+  if (!kernel().why_not().empty()) {
+    state.SkipWithError(kernel().why_not().c_str());
+    return;
+  }
+  const std::vector<std::uint8_t> payload(static_cast<std::size_t>(state.range(0)), 0x5a);
+  for (auto _ : state)
+    if (!(kernel().*kSend)(payload)) state.SkipWithError("the kernel refused");
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(kernel_walk<&KernelSender::sendto>)->Name("kernel/sendto")->Arg(64)->Arg(1400);
+BENCHMARK(kernel_walk<&KernelSender::send>)->Name("kernel/connected")->Arg(64)->Arg(1400);
 
 }  // namespace
