@@ -238,6 +238,7 @@ void DevTable::remove_tap(Tap* tap) {
 std::uint64_t DevTable::queued() const {
   std::uint64_t n = 0;
   for (const NetDevice* dev : all()) {
+    n += dev->driver_waiting.load(std::memory_order_relaxed);
     const Qdisc* last = nullptr;  // one discipline may serve several queues in a row
     for (const auto& txq : dev->tx) {
       const Qdisc* q = txq->qdisc.get();

@@ -83,4 +83,14 @@ void drop_taken(Net& net, NetDevice& dev, SkbPtr skb, DropReason reason) {
   drop(net, Stage::ndo_start_xmit, std::move(skb), reason);
 }
 
+void hold_taken(Net& net, NetDevice& dev, std::uint64_t n) {
+  dev.driver_waiting.fetch_add(n, std::memory_order_relaxed);
+  delivered(net, ~n + 1);  // minus n
+}
+
+void release_taken(Net& net, NetDevice& dev, std::uint64_t n) {
+  dev.driver_waiting.fetch_sub(n, std::memory_order_relaxed);
+  delivered(net, n);
+}
+
 }  // namespace txp

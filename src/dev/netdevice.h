@@ -67,6 +67,7 @@ struct NetDevice {
   std::vector<std::unique_ptr<TxQueue>> tx;  // fixed in number for the device's life
   // The disciplines of `tc qdisc`: the root first, then an mq's children by queue. Under rtnl.
   std::vector<std::shared_ptr<Qdisc>> qdiscs;
+  std::atomic<std::uint64_t> driver_waiting{0};  // hold_taken(): packets
   RcuPtr<const std::vector<Tap*>> taps;  // null or the taps on this device
   std::unique_ptr<Driver> driver;        // changed only while nothing sends (attach())
   DriverFeatures features;               // the driver's, read once

@@ -48,5 +48,9 @@ class Driver {
 // The driver lost a frame that it had taken: ends it with `reason` and takes it back from what
 // ndo_start_xmit() counted as delivered.
 void drop_taken(Net& net, NetDevice& dev, SkbPtr skb, DropReason reason);
+// `n` taken frames are held back by the driver for longer than the call: they count as queued until
+// release_taken(), after which they are sent or dropped as taken.
+void hold_taken(Net& net, NetDevice& dev, std::uint64_t n);
+void release_taken(Net& net, NetDevice& dev, std::uint64_t n);
 
 }  // namespace txp

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes pcapng files (draft-ietf-opsawg-pcapng): one section, an interface block by device with
+// its name and nanosecond stamps, enhanced packet blocks.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+
+namespace txp {
+
+struct Link;
+struct Skb;
+
+// The file appears under its name whole, by close(), or not at all: until then the bytes go to a
+// nameless file beside it. A name that is no regular file (a pipe, /dev/stdout) is written
+// directly. Thread safety: any thread.
+class PcapngWriter {
+ public:
+  [[nodiscard]] static Result<std::shared_ptr<PcapngWriter>> open(const std::string& path);
+  ~PcapngWriter();  // closes; an error is lost then
+  PcapngWriter(const PcapngWriter&) = delete;
+  PcapngWriter& operator=(const PcapngWriter&) = delete;
+
+  // A frame on `dev` at `wall` ns since the epoch, in one or several parts.
+  void packet(const Link& dev, Nanos wall, std::span<const std::span<const std::uint8_t>> parts,
+              bool outgoing);
+  void packet(const Link& dev, Nanos wall, std::span<const std::uint8_t> bytes, bool outgoing) {
+    packet(dev, wall, {&bytes, 1}, outgoing);
+  }
+  // Gives the file its name. The first error of all writing; a second call does nothing.
+  [[nodiscard]] Result<void> close();
+  std::uint64_t packets() const;
+
+ private:
+  PcapngWriter(std::string path, std::FILE* file, std::string temp, bool direct);
+  void block(std::uint32_t type, std::span<const std::span<const std::uint8_t>> parts);
+  unsigned interface(const Link& dev);
+  [[nodiscard]] Result<void> publish();
+
+  mutable std::mutex mutex_;
+  const std::string path_;
+  std::FILE* file_;
+  const std::string temp_;  // "" for a nameless file
+  const bool direct_;
+  bool failed_ = false;
+  int errno_ = 0;
+  std::map<std::pair<int, std::string>, unsigned> interfaces_;
+  std::uint64_t packets_ = 0;
+};
+
+}  // namespace txp
