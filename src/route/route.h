@@ -25,12 +25,12 @@ inline constexpr std::uint8_t kNhfLinkdown = 16;  // RTNH_F_LINKDOWN
 
 struct NextHop {
   int oif = 0;
-  Ip4 gateway;                          // zero: none
-  std::string gateway6;                 // RTA_VIA: the IPv6 gateway's text, when there is one
+  Ip4 gateway{};                        // zero: none
+  std::string gateway6{};               // RTA_VIA: the IPv6 gateway's text, when there is one
   std::uint8_t scope = kScopeUniverse;  // scope of the gateway's address; kScopeNowhere/Host/Link
   std::uint8_t flags = 0;               // kNhf*
   std::uint16_t weight = 1;             // 1..256 (65535 with next-hop objects)
-  std::string encap;  // lwtunnel in ip's words; not empty: the engine says unknown
+  std::string encap{};  // lwtunnel in ip's words; not empty: the engine says unknown
   std::uint32_t tclassid = 0;
   friend bool operator==(const NextHop&, const NextHop&) = default;
 };
