@@ -51,7 +51,12 @@ Result<std::unique_ptr<Driver>> make_capture(std::unique_ptr<Driver> inner,
                                              const std::string& file) {
   auto writer = PcapngWriter::open(file);
   if (!writer) return std::unexpected(writer.error());
-  return std::make_unique<CaptureWrapper>(std::move(inner), std::move(*writer));
+  return make_capture(std::move(inner), std::move(*writer));
+}
+
+std::unique_ptr<Driver> make_capture(std::unique_ptr<Driver> inner,
+                                     std::shared_ptr<PcapngWriter> writer) {
+  return std::make_unique<CaptureWrapper>(std::move(inner), std::move(writer));
 }
 
 }  // namespace txp

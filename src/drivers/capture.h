@@ -10,7 +10,12 @@
 
 namespace txp {
 
+class PcapngWriter;
+
 [[nodiscard]] Result<std::unique_ptr<Driver>> make_capture(std::unique_ptr<Driver> inner,
                                                            const std::string& file);
+// The same into a capture that several devices share.
+[[nodiscard]] std::unique_ptr<Driver> make_capture(std::unique_ptr<Driver> inner,
+                                                   std::shared_ptr<PcapngWriter> writer);
 
 }  // namespace txp

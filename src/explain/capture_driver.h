@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// The driver behind every device of an explained Net: it keeps the frame in the datagram's trace
-// and sends nothing. It offers no offload, so frames come segmented and with their checksums done.
+// The driver behind every device of an explained Net: it sends nothing. The frames are in the
+// datagram's trace, where ndo_start_xmit() puts them. It offers no offload, so that they come
+// segmented and with their checksums done by the stages that do that.
 #pragma once
 
-#include <vector>
+#include <utility>
 
 #include "dev/netdevice.h"
 #include "drivers/driver.h"
 #include "observe/counters.h"
-#include "observe/trace.h"
 
 namespace txp {
 
@@ -16,10 +16,6 @@ class CaptureDriver : public Driver {
  public:
   NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned, SkbPtr& skb, bool) override {
     if ((dev.flags() & kIffLoopback) != 0) enter(net, Stage::loopback_xmit, *skb);
-    if (skb->trace != nullptr) {
-      const auto bytes = std::as_const(*skb).bytes();
-      skb->trace->frame(dev.link(), {bytes.begin(), bytes.end()});
-    }
     consume(std::move(skb));
     return NetdevTx::ok;
   }

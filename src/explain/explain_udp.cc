@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <netinet/in.h>
-#include <netinet/udp.h>
-
 #include <algorithm>
-#include <cstring>
 #include <mutex>
 
 #include "dev/netdevice.h"
 #include "explain/capture_driver.h"
 #include "explain/explain.h"
+#include "explain/socket_options.h"
 #include "neigh/neighbour.h"
 #include "net.h"
 #include "observe/trace.h"
@@ -31,57 +28,7 @@ void seal(Net& net) {
   for (NetDevice* dev : net.dev->all()) net.dev->attach(*dev, std::make_unique<CaptureDriver>());
 }
 
-struct FailedCall {
-  Errno error;
-  std::string call;
-};
-using Done = std::expected<void, FailedCall>;
-
-Done set_int(Sock& sk, int level, int option, int value, std::string_view text) {
-  std::uint8_t bytes[sizeof value];
-  std::memcpy(bytes, &value, sizeof value);
-  if (auto set = sock_setsockopt(sk, level, option, bytes); !set)
-    return std::unexpected(FailedCall{set.error(), "setsockopt(" + std::string(text) + ")"});
-  return {};
-}
-
-// Sets what the question gives, and tells of it in `told` as objects.
-Done set_options(Sock& sk, const UdpQuestion& q, std::vector<ReportObject>& told) {
-  const auto tell = [&told](std::string_view option, std::string_view value) {
-    told.push_back({"sockopt", {}, std::string(option) + " = " + std::string(value)});
-  };
-  if (!q.oif.empty()) {
-    std::vector<std::uint8_t> name(q.oif.begin(), q.oif.end());
-    name.push_back(0);
-    if (auto set = sock_setsockopt(sk, SOL_SOCKET, SO_BINDTODEVICE, name); !set)
-      return std::unexpected(FailedCall{set.error(), "setsockopt(SO_BINDTODEVICE)"});
-    tell("SO_BINDTODEVICE", q.oif);
-  }
-  struct Option {
-    bool given;
-    int level;
-    int option;
-    int value;
-    std::string_view text;
-  };
-  const Option options[] = {
-      {q.mark.has_value(), SOL_SOCKET, SO_MARK, static_cast<int>(q.mark.value_or(0)), "SO_MARK"},
-      {q.broadcast, SOL_SOCKET, SO_BROADCAST, 1, "SO_BROADCAST"},
-      {q.tos.has_value(), IPPROTO_IP, IP_TOS, q.tos.value_or(0), "IP_TOS"},
-      {q.ttl.has_value(), IPPROTO_IP, IP_TTL, q.ttl.value_or(0), "IP_TTL"},
-      {q.ttl.has_value(), IPPROTO_IP, IP_MULTICAST_TTL, q.ttl.value_or(0), "IP_MULTICAST_TTL"},
-      {q.df.has_value(), IPPROTO_IP, IP_MTU_DISCOVER, q.df.value_or(0), "IP_MTU_DISCOVER"},
-      {q.gso.has_value(), IPPROTO_UDP, UDP_SEGMENT, q.gso.value_or(0), "UDP_SEGMENT"},
-  };
-  for (const Option& o : options) {
-    if (!o.given) continue;
-    if (auto done = set_int(sk, o.level, o.option, o.value, o.text); !done) return done;
-    tell(o.text, std::to_string(static_cast<std::uint32_t>(o.value)));
-  }
-  return {};
-}
-
-Done bind(Sock& sk, const UdpQuestion& q) {
+SocketCall bind(Sock& sk, const UdpQuestion& q) {
   if (!q.from) return {};
   if (auto bound = inet_bind(sk, SockAddr4{*q.from, q.from_port}); !bound)
     return std::unexpected(FailedCall{bound.error(), "bind"});
@@ -108,13 +55,10 @@ std::optional<Stage> failed_stage(const Explanation& x) {
   return x.stages.back().stage;
 }
 
-// What is still queued holds the trace: it has to go before the trace does.
-void discard_queued(Net& net) {
+// What waits for a neighbour holds the trace: it has to go before the trace does.
+void discard_waiting(Net& net) {
   const std::lock_guard guard(net.rtnl);
-  std::vector<int> all;
-  for (const NetDevice* dev : net.dev->all()) all.push_back(dev->ifindex);
-  for (const int ifindex : all) net.neigh->flush_dev(ifindex);
-  for (const int ifindex : all) net.dev->remove_link(ifindex);
+  for (const NetDevice* dev : net.dev->all()) net.neigh->flush_dev(dev->ifindex);
   net.retired.flush();
 }
 
@@ -159,7 +103,7 @@ Explanation explain_udp(Net& net, const UdpQuestion& q, std::span<const std::uin
   std::vector<ReportObject> options;
   {
     const SockPtr sk(inet_create(net, q.uid.value_or(caller_uid)));
-    Done ready = set_options(*sk, q, options);
+    SocketCall ready = set_socket_options(*sk, q, &options);
     if (ready) ready = bind(*sk, q);
     if (!ready) {
       x.error = ready.error().error;
@@ -201,7 +145,7 @@ Explanation explain_udp(Net& net, const UdpQuestion& q, std::span<const std::uin
   else if (std::ranges::find(x.masked, "udp.sport") == x.masked.end())
     x.masked.insert(x.masked.begin(), "udp.sport");
   mask_frames(x.frames, x.masked);
-  discard_queued(net);
+  discard_waiting(net);
   return x;
 }
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "observe/stat.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "dev/netdevice.h"
+#include "net.h"
+#include "observe/counters.h"
+#include "socket/sock.h"
+#include "udp/udp_table.h"
+
+namespace txp {
+namespace {
+
+Json stages_json(const CounterTotals& totals) {
+  Json stages = Json::object();
+  for (const StageInfo& s : kPath) {
+    const CounterTotals::Stage& c = totals.stages[static_cast<std::size_t>(s.stage)];
+    Json drops = Json::object();
+    for (std::size_t r = 0; r < kDropReasonCount; ++r)
+      if (c.drops[r] != 0) drops[std::string(kDropReasons[r].name)] = c.drops[r];
+    // The walk reads no clock, so there is no time to tell.
+    stages[std::string(s.name)] = Json{{"packets", c.packets},
+                                       {"bytes", c.bytes},
+                                       {"drops", std::move(drops)},
+                                       {"ns", {{"p50", nullptr}, {"p99", nullptr}}}};
+  }
+  return stages;
+}
+
+Json snmp_json(const CounterTotals& totals) {
+  Json snmp = Json::object();
+  for (std::size_t i = 0; i < kSnmpCount; ++i)
+    snmp[std::string(kSnmp[i].group)][std::string(kSnmp[i].name)] = totals.snmp[i];
+  return snmp;
+}
+
+std::string handle_text(std::uint32_t handle) { return fmt::format("{:x}:", handle >> 16); }
+
+std::string parent_text(std::uint32_t parent) {
+  constexpr std::uint32_t kRoot = 0xffffffff;  // TC_H_ROOT
+  if (parent == kRoot) return "root";
+  const std::uint32_t minor = parent & 0xffff;
+  return fmt::format("{:x}:{}", parent >> 16, minor != 0 ? fmt::format("{:x}", minor) : "");
+}
+
+Json qdisc_json(const Qdisc& q, std::span<const std::shared_ptr<Qdisc>> children) {
+  const auto total = [&](auto count) {
+    std::uint64_t sum = count(q);
+    for (const auto& child : children) sum += count(*child);
+    return sum;
+  };
+  return Json{{"handle", handle_text(q.spec.handle)},
+              {"parent", parent_text(q.spec.parent)},
+              {"kind", q.spec.kind},
+              {"bytes", total([](const Qdisc& d) { return d.stats.bytes.get(); })},
+              {"packets", total([](const Qdisc& d) { return d.stats.packets.get(); })},
+              {"drops", total([](const Qdisc& d) { return d.stats.drops.get(); })},
+              {"overlimits", total([](const Qdisc& d) { return d.stats.overlimits.get(); })},
+              {"requeues", total([](const Qdisc& d) { return d.stats.requeues.get(); })},
+              {"backlog_bytes", total([](const Qdisc& d) { return std::uint64_t{d.backlog()}; })},
+              {"backlog_packets", total([](const Qdisc& d) { return std::uint64_t{d.qlen()}; })}};
+}
+
+// net.rtnl held.
+Json device_json(const NetDevice& dev) {
+  std::uint64_t packets = 0, bytes = 0, dropped = dev.tx_dropped.load(), errors = 0;
+  for (const auto& txq : dev.tx) {
+    packets += txq->tx_packets.get();
+    bytes += txq->tx_bytes.get();
+    dropped += txq->tx_dropped.load();
+    errors += txq->tx_errors.load();
+  }
+  Json qdiscs = Json::array();
+  const std::span all(dev.qdiscs);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    // mq has no counters of its own: mq_dump() sums its children's.
+    const bool sums = i == 0 && all[i]->spec.kind == "mq";
+    qdiscs.push_back(qdisc_json(*all[i], sums ? all.subspan(1) : all.first(0)));
+  }
+  Json driver = Json::object();
+  if (dev.driver)
+    for (const auto& [name, value] : dev.driver->stats()) driver[name] = value;
+  return Json{{"tx_packets", packets},
+              {"tx_bytes", bytes},
+              {"tx_dropped", dropped},
+              {"tx_errors", errors},
+              {"rx_packets", dev.rx_packets.load()},
+              {"rx_bytes", dev.rx_bytes.load()},
+              {"rx_dropped", dev.rx_dropped.load()},
+              {"driver", std::move(driver)},
+              {"qdiscs", std::move(qdiscs)}};
+}
+
+Json socket_json(const Sock& sk) {
+  return Json{{"local", sk.inet_rcv_saddr.str()},
+              {"local_port", sk.inet_num},
+              {"peer", sk.inet_daddr.str()},
+              {"peer_port", sk.inet_dport},
+              {"tx_queue", sk.wmem_alloc.load() - 1},
+              {"rx_queue", sk.rmem_alloc.load()},
+              {"drops", sk.drops.load()}};
+}
+
+// What tells an array's objects apart.
+std::string key_of(const Json& element) {
+  std::string key;
+  for (const char* field : {"handle", "parent", "kind"})
+    if (const auto it = element.find(field); it != element.end()) key += it->dump();
+  return key;
+}
+
+void add_array(Json& sum, const Json& other) {
+  for (const Json& theirs : other) {
+    const std::string key = theirs.is_object() ? key_of(theirs) : std::string();
+    const auto same = std::ranges::find_if(sum, [&](const Json& ours) {
+      return !key.empty() && ours.is_object() && key_of(ours) == key;
+    });
+    if (same == sum.end())
+      sum.push_back(theirs);
+    else
+      add_report(*same, theirs);
+  }
+}
+
+}  // namespace
+
+Json stat_report(Net& net) {
+  const CounterTotals totals = net.totals();
+  Json devices = Json::object();
+  Json sockets = Json::array();
+  {
+    const std::lock_guard guard(net.rtnl);
+    for (const NetDevice* dev : net.dev->all()) devices[dev->name()] = device_json(*dev);
+  }
+  for (const Sock* sk : net.udp->all()) sockets.push_back(socket_json(*sk));
+  return Json{{"source", "txpath"},
+              {"stages", stages_json(totals)},
+              {"snmp", snmp_json(totals)},
+              {"devices", std::move(devices)},
+              {"sockets", std::move(sockets)},
+              {"fallback", Json::object()},
+              {"plans", {{"flown", 0}, {"walked", totals.walked}, {"invalidated", 0}}},
+              {"conservation",
+               {{"sent", totals.sent},
+                {"delivered", totals.delivered},
+                {"dropped", totals.dropped},
+                {"queued", totals.queued}}}};
+}
+
+void add_report(Json& sum, const Json& other) {
+  if (sum.is_null()) {
+    sum = other;
+  } else if (sum.is_object() && other.is_object()) {
+    for (const auto& [key, value] : other.items()) add_report(sum[key], value);
+  } else if (sum.is_array() && other.is_array()) {
+    add_array(sum, other);
+  } else if (sum.is_number_unsigned() && other.is_number_unsigned()) {
+    sum = sum.get<std::uint64_t>() + other.get<std::uint64_t>();
+  }
+}
+
+}  // namespace txp
