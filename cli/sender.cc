@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/sender.h"
+
+#include <fmt/format.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/byteorder.h"
+#include "cli/command.h"
+#include "dev/netdevice.h"
+#include "drivers/capture.h"
+#include "drivers/registry.h"
+#include "explain/ip_text.h"
+#include "explain/report.h"
+#include "explain/socket_options.h"
+#include "neigh/neighbour.h"
+#include "route/ip_route.h"
+#include "udp/udp_table.h"
+
+namespace txp::cli {
+namespace {
+
+volatile sig_atomic_t stop_signals = 0;
+
+extern "C" void note_stop(int) { stop_signals = stop_signals + 1; }
+
+std::unexpected<SendFailure> failure(std::string what) {
+  return std::unexpected(SendFailure{std::move(what)});
+}
+
+std::string errno_text(int code) {
+  return fmt::format("{} ({})", Errno{code}.name(), std::strerror(code));
+}
+
+// Devices that the engine can put frames on: up, and the last one before the wire.
+bool usable(const NetDevice& dev) {
+  return dev.is_up() && (dev.flags() & kIffLoopback) == 0 && dev.unknown_kind.get() == nullptr;
+}
+
+}  // namespace
+
+void catch_stop() {
+  struct sigaction action{};
+  action.sa_handler = note_stop;
+  ::sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
+}
+
+bool stopped() { return stop_signals != 0; }
+
+// The socket's port in the kernel: nobody else takes it, and the kernel does not answer "port
+// unreachable" to what comes back for it.
+struct Sender::KernelPort {
+  int fd = -1;
+  SockAddr4 local;
+  ~KernelPort() {
+    if (fd >= 0) ::close(fd);
+  }
+  std::expected<void, SendFailure> take(const UdpQuestion& q) {
+    fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return failure(fmt::format("socket: {}", errno_text(errno)));
+    sock_filter nothing{BPF_RET | BPF_K, 0, 0, 0};
+    const sock_fprog keep_nothing{1, &nothing};
+    (void)::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &keep_nothing, sizeof keep_nothing);
+    sockaddr_in sin{};
+    sin.sin_family = AF_INET;
+    sin.sin_addr.s_addr = htonl(q.from.value_or(Ip4{}).host);
+    sin.sin_port = htons(q.from_port);
+    auto* address = reinterpret_cast<sockaddr*>(&sin);
+    if (::bind(fd, address, sizeof sin) != 0)
+      return failure(fmt::format("from {}:{}: bind fails with {}", q.from.value_or(Ip4{}).str(),
+                                 q.from_port, errno_text(errno)));
+    socklen_t len = sizeof sin;
+    if (::getsockname(fd, address, &len) != 0)
+      return failure(fmt::format("getsockname: {}", errno_text(errno)));
+    local.addr = q.from.value_or(Ip4{});
+    local.port = ntohs(sin.sin_port);
+    return {};
+  }
+};
+
+Sender::Sender(SendOptions options) : options_(std::move(options)), net_(Net::Options{}) {}
+
+Sender::~Sender() {
+  if (sk_ != nullptr) inet_release(*sk_);
+  live_.reset();
+}
+
+std::expected<void, SendFailure> Sender::open() {
+  auto live = Live::open(net_, {});
+  if (!live) return failure(live.error().what);
+  live_ = std::move(*live);
+  if (!options_.pcap.empty()) {
+    auto capture = PcapngWriter::open(options_.pcap);
+    if (!capture) return failure("--pcap " + capture.error().what);
+    capture_ = std::move(*capture);
+  }
+  for (const auto& [name, kind] : options_.devices) {
+    const RcuReader reader;
+    if (net_.dev->by_name(name) == nullptr)
+      return failure(fmt::format("--device {0}={1}: there is no device {0}", name, kind));
+  }
+  if (auto done = check_route(); !done) return failure(done.error().what);
+  if (auto done = attach_drivers(); !done) return failure(done.error().what);
+  return open_socket();
+}
+
+// Every device that could carry a packet gets its driver, also one that came up meanwhile: behind
+// a device without one, frames would vanish.
+Result<void> Sender::attach_drivers() {
+  const std::lock_guard guard(net_.rtnl);
+  for (NetDevice* dev : net_.dev->all()) {
+    if (attached_.contains(dev->ifindex)) continue;
+    const auto chosen = options_.devices.find(dev->name());
+    if (chosen == options_.devices.end() && !usable(*dev)) continue;
+    const std::string kind = chosen == options_.devices.end() ? "af_packet" : chosen->second;
+    auto driver = make_driver(net_, *dev, kind);
+    if (!driver)
+      return fail(fmt::format("--device {}={}: {}", dev->name(), kind, driver.error().what));
+    if (capture_) driver = make_capture(std::move(*driver), capture_);
+    net_.dev->attach(*dev, std::move(*driver));
+    attached_.insert(dev->ifindex);
+  }
+  return {};
+}
+
+// The kernel's own sockets are out of reach: what the engine loops back stays in the engine.
+Result<void> Sender::check_route() {
+  const UdpQuestion& q = options_.question;
+  const RcuReader reader;
+  Flow4 flow;
+  flow.daddr = q.to;
+  flow.dport = q.to_port;
+  flow.proto = IPPROTO_UDP;
+  flow.saddr = q.from.value_or(Ip4{});
+  flow.sport = q.from_port;
+  flow.mark = q.mark.value_or(0);
+  flow.tos = static_cast<std::uint8_t>(q.tos.value_or(0) & 0xfc);
+  flow.uid = ::geteuid();
+  if (!q.oif.empty())
+    if (const NetDevice* dev = net_.dev->by_name(q.oif); dev != nullptr) flow.oif = dev->ifindex;
+  const auto rt = ip_route_output_flow(net_, flow, nullptr);
+  if (!rt || rt->dev == nullptr || (rt->dev->flags() & kIffLoopback) == 0 ||
+      options_.devices.contains(rt->dev->name()))
+    return {};
+  return fail(fmt::format(
+      "to {}: it is this host itself, whose sockets the engine cannot reach; --device {}=loopback "
+      "sends within the engine",
+      q.to.str(), rt->dev->name()));
+}
+
+std::expected<void, SendFailure> Sender::open_socket() {
+  kernel_port_ = std::make_unique<KernelPort>();
+  if (auto taken = kernel_port_->take(options_.question); !taken) return taken;
+  sk_ = inet_create(net_, ::geteuid());
+  if (auto set = set_socket_options(*sk_, options_.question); !set)
+    return failure(
+        fmt::format("{} fails with {}", set.error().call, errno_text(set.error().error.code)));
+  if (auto bound = inet_bind(*sk_, kernel_port_->local); !bound)
+    return failure(fmt::format("from {}:{}: bind fails with {}", kernel_port_->local.addr.str(),
+                               kernel_port_->local.port, errno_text(bound.error().code)));
+  return {};
+}
+
+// Lets the engine's timers, drivers and softirqs run, follows the namespace, and waits for at most
+// `wait` ns, less when something comes.
+Result<void> Sender::service(Nanos wait, int also_fd) {
+  const std::size_t done = net_.poll();
+  if (done == 0 && wait > 0) {
+    constexpr Nanos kLongest = 20 * kMillisecond;  // drivers that are polled, and the stop signal
+    if (net_.totals().queued > 0) wait = std::min(wait, kMillisecond);
+    wait = std::min(wait, kLongest);
+    pollfd fds[] = {{live_->fd(), POLLIN, 0}, {also_fd, POLLIN, 0}};  // poll() skips fd -1
+    const timespec ts{static_cast<time_t>(wait / kSecond), static_cast<long>(wait % kSecond)};
+    (void)::ppoll(fds, std::size(fds), &ts, nullptr);
+  }
+  const auto applied = live_->pump();
+  if (!applied) return std::unexpected(applied.error());
+  return *applied > 0 ? attach_drivers() : Result<void>();
+}
+
+// The kernel resolves in the time of a round trip; sending on would only fill the queue that waits,
+// which drops its oldest when it is full. Once in vain is enough.
+Result<void> Sender::wait_for_neighbours() {
+  if (!patient_ || net_.neigh->queued() == 0) return {};
+  const Nanos until = net_.clock.now() + kDrain;
+  while (net_.neigh->queued() > 0 && net_.clock.now() < until && !stopped()) {
+    if (auto served = service(until - net_.clock.now()); !served) return served;
+    once_a_second(nullptr);
+  }
+  patient_ = net_.neigh->queued() == 0 && net_.neigh->stats().res_failed == 0;
+  return {};
+}
+
+std::expected<void, SendFailure> Sender::send_one(std::span<const std::uint8_t> payload) {
+  const iovec iov{const_cast<std::uint8_t*>(payload.data()), payload.size()};
+  MsgHdr msg;
+  msg.name = SockAddr4{options_.question.to, options_.question.to_port};
+  msg.iov = {&iov, 1};
+  msg.flags = MSG_DONTWAIT;  // the namespace must be followed while there is no room
+  if (datagrams_ < options_.trace) {
+    traces_.push_back(std::make_unique<Trace>(net_.clock));
+    trace_printed_.push_back(0);
+    msg.trace = traces_.back().get();
+  }
+  for (;;) {
+    const auto sent = sock_sendmsg(net_, *sk_, msg);
+    if (sent) break;
+    if (sent.error().code == EAGAIN) {
+      if (stopped()) return {};
+      if (auto served = service(kMillisecond); !served) return failure(served.error().what);
+      once_a_second(nullptr);
+      continue;
+    }
+    if (msg.trace != nullptr) print_trace(traces_.size() - 1);
+    const std::string to =
+        fmt::format("to {}:{}", options_.question.to.str(), options_.question.to_port);
+    if (sent.error().is_unknown())
+      return std::unexpected(
+          SendFailure{fmt::format("{}: not implemented here: {}", to, net_.last_unknown()), true});
+    return failure(
+        fmt::format("{}: the send call fails with {}", to, errno_text(sent.error().code)));
+  }
+  ++datagrams_;
+  bytes_ += payload.size();
+  if (msg.trace != nullptr) print_trace(traces_.size() - 1);
+  return {};
+}
+
+std::expected<void, SendFailure> Sender::run(PayloadSource& source) {
+  started_ = ended_ = shown_ = net_.clock.now();
+  stat_file_.publish(report(), "send");
+  published_ = started_;
+  const Nanos interval = options_.rate ? kSecond / static_cast<Nanos>(*options_.rate) : 0;
+  const Nanos remainder = options_.rate ? kSecond % static_cast<Nanos>(*options_.rate) : 0;
+  Nanos due = started_;
+  Nanos parts = 0;                 // of the next nanosecond, in units of 1/rate
+  constexpr unsigned kBatch = 64;  // datagrams between two looks at the clock and the namespace
+  unsigned in_batch = 0;
+  std::expected<void, SendFailure> result;
+  while (result && !stopped()) {
+    const auto next = source.next();
+    if (!next) {
+      result = failure(next.error().what);
+      break;
+    }
+    if (*next == Next::end) break;
+    if (*next == Next::wait) {
+      if (auto served = service(kSecond, source.fd()); !served)
+        result = failure(served.error().what);
+      once_a_second(&source);
+      due = std::max(due, net_.clock.now() - kSecond / 10);
+      continue;
+    }
+    while (options_.rate && result && !stopped()) {
+      const Nanos now = net_.clock.now();
+      if (now >= due) break;
+      in_batch = 0;
+      if (auto served = service(due - now); !served) result = failure(served.error().what);
+      once_a_second(&source);
+    }
+    if (!result || stopped()) break;
+    result = send_one(source.payload());
+    if (!result) break;
+    if (auto waited = wait_for_neighbours(); !waited) result = failure(waited.error().what);
+    if (options_.rate) {
+      due += interval;
+      parts += remainder;
+      if (parts >= static_cast<Nanos>(*options_.rate)) {
+        parts -= static_cast<Nanos>(*options_.rate);
+        ++due;
+      }
+      // After a wait the rest goes at the rate asked for, not in one burst.
+      constexpr Nanos kCatchUp = kSecond / 10;
+      if (const Nanos now = net_.clock.now(); now - due > kCatchUp) due = now;
+    }
+    if (++in_batch >= kBatch) {
+      in_batch = 0;
+      if (auto served = service(0); !served) result = failure(served.error().what);
+      once_a_second(&source);
+    }
+  }
+  interrupted_ = stopped();
+  if (auto drained = drain(); !drained && result) result = failure(drained.error().what);
+  ended_ = net_.clock.now();
+  if (showing_) fmt::print(stderr, "\r\x1b[K");
+  for (std::size_t i = 0; i < traces_.size(); ++i) print_trace(i);
+  stat_file_.publish(report(), "send");
+  return result;
+}
+
+Result<void> Sender::drain() {
+  const Nanos until = net_.clock.now() + kDrain;
+  const sig_atomic_t before = stop_signals;  // a second Ctrl-C ends the waiting too
+  while (net_.totals().queued > 0 && net_.clock.now() < until && stop_signals == before) {
+    if (auto served = service(until - net_.clock.now()); !served) return served;
+    once_a_second(nullptr);
+  }
+  return {};
+}
+
+void Sender::once_a_second(const PayloadSource* source) {
+  const Nanos now = net_.clock.now();
+  if (now - published_ >= kSecond) {
+    stat_file_.publish(report(), "send");
+    published_ = now;
+  }
+  constexpr Nanos kShow = kSecond / 5;
+  if (now - started_ < kSecond || now - shown_ < kShow || ::isatty(STDERR_FILENO) != 1) return;
+  shown_ = now;
+  showing_ = true;
+  const double seconds = static_cast<double>(now - started_) / static_cast<double>(kSecond);
+  std::string of;
+  if (source != nullptr)
+    if (const auto total = source->total(); total && *total > 0)
+      of = fmt::format(" of {} ({}%)", *total, datagrams_ * 100 / *total);
+  fmt::print(stderr, "\rsent {}{} datagrams, {:.0f} a second, {} waiting\x1b[K", datagrams_, of,
+             static_cast<double>(datagrams_) / seconds, net_.totals().queued);
+}
+
+// A line a stage: the datagram, the time since it began, the stage, and what decided.
+void Sender::print_trace(std::size_t number) {
+  const Trace& trace = *traces_[number];
+  std::vector<ReportStage> stages;
+  {
+    const RcuReader reader;
+    stages = report_stages(net_, trace);
+  }
+  std::FILE* to = options_.json ? stderr : stdout;  // standard output is one object then
+  for (std::size_t& i = trace_printed_[number]; i < stages.size(); ++i) {
+    const ReportStage& s = stages[i];
+    std::string words = fields_line(s.out);
+    for (const ReportObject& o : s.by)
+      words += fmt::format("{}[{} {}]", words.empty() ? "" : " ", o.kind, object_line(o));
+    fmt::print(to, "#{} +{:.1f} us {:<22} {} {} B {}\n", number + 1,
+               static_cast<double>(trace.stages()[i].at - trace.stages()[0].at) / 1e3,
+               name(s.stage), s.result, s.len, words);
+  }
+  std::fflush(to);
+}
+
+Result<void> Sender::finish() { return capture_ ? capture_->close() : Result<void>(); }
+
+bool Sender::all_delivered() const {
+  const CounterTotals t = net_.totals();
+  return t.dropped == 0 && t.queued == 0;
+}
+
+std::string Sender::waiting() const {
+  const std::uint64_t queued = net_.totals().queued;
+  if (queued == 0) return {};
+  std::string who;
+  const RcuReader reader;
+  const DevNames names = dev_names(net_);
+  for (const NeighSpec& n : net_.neigh->all())
+    if (n.state == Nud::incomplete)
+      who += fmt::format("{}{}", who.empty() ? ": " : "; ", ip_text(n, names));
+  return fmt::format("{} packet{} still queued{}", queued, queued == 1 ? "" : "s", who);
+}
+
+std::string Sender::summary() const {
+  const double seconds = static_cast<double>(ended_ - started_) / static_cast<double>(kSecond);
+  return fmt::format(
+      "sent {} datagrams, {} bytes, in {:.3f} s{}{}", datagrams_, bytes_, seconds,
+      seconds > 0 ? fmt::format(", {:.0f} a second", static_cast<double>(datagrams_) / seconds)
+                  : "",
+      interrupted_ ? ", interrupted" : "");
+}
+
+Json Sender::report() {
+  Json j = stat_report(net_);
+  const Nanos end = std::max(ended_, net_.clock.now());
+  j["send"] = Json{{"datagrams", datagrams_},
+                   {"bytes", bytes_},
+                   {"seconds", static_cast<double>(end - started_) / static_cast<double>(kSecond)},
+                   {"interrupted", interrupted_}};
+  return j;
+}
+
+}  // namespace txp::cli
