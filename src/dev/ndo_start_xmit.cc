@@ -35,7 +35,7 @@ Frames wire_frames(Net& net, const Skb& skb) {
     free_skb(std::move(copy));
     return frames;
   }
-  SkbPtr seg = skb_gso_segment(net, *copy);
+  SkbPtr seg = udp_gso_segment(net, *copy);
   free_skb(std::move(copy));
   std::uint64_t n = 0;
   while (seg) {

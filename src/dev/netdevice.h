@@ -68,9 +68,9 @@ struct NetDevice {
   // The disciplines of `tc qdisc`: the root first, then an mq's children by queue. Under rtnl.
   std::vector<std::shared_ptr<Qdisc>> qdiscs;
   std::atomic<std::uint64_t> driver_waiting{0};  // hold_taken(): packets
-  RcuPtr<const std::vector<Tap*>> taps;  // null or the taps on this device
-  std::unique_ptr<Driver> driver;        // changed only while nothing sends (attach())
-  DriverFeatures features;               // the driver's, read once
+  RcuPtr<const std::vector<Tap*>> taps;          // null or the taps on this device
+  std::unique_ptr<Driver> driver;                // changed only while nothing sends (attach())
+  DriverFeatures features;                       // the driver's, read once
   // Where TXPATH cannot follow: "vxlan vx0" and its like. Empty: the engine knows this device.
   RcuPtr<const std::string> unknown_kind;
   RcuPtr<const std::vector<FilterSpec>> egress_filters;  // clsact egress; not empty: unknown

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/checksum.h"
+#include "dev/netdevice.h"
 #include "observe/counters.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
@@ -59,13 +60,16 @@ void take_over(const Skb& from, Skb& to) {
   to.pkt_len = from.pkt_len;  // the whole packet's, as __copy_skb_header() copies skb->cb
   to.pkt_type = from.pkt_type;
   to.tstamp = from.tstamp;
+  to.ignore_df = from.ignore_df;
+  to.inet_opt_len = from.inet_opt_len;
+  to.frag_max_size = from.frag_max_size;
   to.rt = from.rt;
   to.fl4 = from.fl4;
 }
 
 }  // namespace
 
-SkbPtr skb_gso_segment(Net& net, const Skb& skb) {
+SkbPtr udp_gso_segment(Net& net, const Skb& skb) {
   const auto headers = static_cast<std::size_t>(skb.transport() - skb.data) + kUdpHlen;
   const std::size_t mss = skb.gso_size;
   if (skb.gso_type != GsoType::udp_l4 || skb.protocol != kEthPIp || mss == 0 ||
@@ -131,6 +135,15 @@ SkbPtr skb_gso_segment(Net& net, const Skb& skb) {
   }
   born(net, segments - 1);
   return first;
+}
+
+SkbPtr skb_gso_segment(Net& net, SkbPtr skb, Stage stage) {
+  SkbPtr segments = udp_gso_segment(net, *skb);
+  if (segments)
+    consume(std::move(skb));
+  else
+    drop(net, stage, std::move(skb), DropReason::SKB_GSO_SEG);
+  return segments;
 }
 
 }  // namespace txp

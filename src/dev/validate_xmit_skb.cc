@@ -24,9 +24,8 @@ SkbPtr refuse(Net& net, SkbPtr skb, NetDevice& dev, DropReason reason) {
 SkbPtr validate_xmit_skb(Net& net, SkbPtr skb, NetDevice& dev) {
   const DriverFeatures& can = dev.features;
   if (skb->is_gso() && !(can.gso_udp_l4 && can.csum)) {
-    SkbPtr segments = skb_gso_segment(net, *skb);
-    if (!segments) return refuse(net, std::move(skb), dev, DropReason::SKB_GSO_SEG);
-    consume(std::move(skb));
+    SkbPtr segments = skb_gso_segment(net, std::move(skb), Stage::dev_hard_start_xmit);
+    if (!segments) dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
     return segments;
   }
   if (skb->frag_list != nullptr && !can.frag_list && !skb_linearize(net, skb))

@@ -5,7 +5,7 @@
 // Differs: the kernel's is lockless with counters per CPU; this one takes the discipline's lock.
 // The rings' late freeing of slots is the kernel's: a consumed slot is free only when its batch of
 // 16 is through or the ring's end was passed, so a ring that was drained in part holds less.
-// Drops: what finds its band's ring full (QDISC_DROP).
+// Drops: what finds its band's ring full (QDISC_OVERLIMIT).
 #include <array>
 
 #include "sched/registry.h"
@@ -26,7 +26,7 @@ class PfifoFast final : public Qdisc {
     Band& band = bands_[kPrio2Band[skb->priority & 15]];
     if (band.queue.qlen() + band.unfreed >= limit) {
       stats.drops.add();
-      drop(net, Stage::qdisc_enqueue, std::move(skb), DropReason::QDISC_DROP);
+      drop(net, Stage::qdisc_enqueue, std::move(skb), DropReason::QDISC_OVERLIMIT);
       return TxResult::drop();
     }
     add(*skb);

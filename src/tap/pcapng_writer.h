@@ -4,16 +4,17 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/whole_file.h"
 
 namespace txp {
 
@@ -30,29 +31,24 @@ class PcapngWriter {
   PcapngWriter(const PcapngWriter&) = delete;
   PcapngWriter& operator=(const PcapngWriter&) = delete;
 
-  // A frame on `dev` at `wall` ns since the epoch, in one or several parts.
-  void packet(const Link& dev, Nanos wall, std::span<const std::span<const std::uint8_t>> parts,
-              bool outgoing);
-  void packet(const Link& dev, Nanos wall, std::span<const std::uint8_t> bytes, bool outgoing) {
-    packet(dev, wall, {&bytes, 1}, outgoing);
-  }
+  // A frame on `dev` at `wall` ns since the epoch.
+  void packet(const Link& dev, Nanos wall, std::span<const std::uint8_t> bytes, bool outgoing);
   // Gives the file its name. The first error of all writing; a second call does nothing.
   [[nodiscard]] Result<void> close();
   std::uint64_t packets() const;
 
  private:
-  PcapngWriter(std::string path, std::FILE* file, std::string temp, bool direct);
+  PcapngWriter(std::string path, WholeFile file);
   void block(std::uint32_t type, std::span<const std::span<const std::uint8_t>> parts);
+  void write_out();
   unsigned interface(const Link& dev);
-  [[nodiscard]] Result<void> publish();
 
   mutable std::mutex mutex_;
   const std::string path_;
-  std::FILE* file_;
-  const std::string temp_;  // "" for a nameless file
-  const bool direct_;
-  bool failed_ = false;
-  int errno_ = 0;
+  WholeFile file_;
+  bool closed_ = false;
+  std::vector<std::uint8_t> buffer_;
+  Result<void> error_;  // the first of all writing
   std::map<std::pair<int, std::string>, unsigned> interfaces_;
   std::uint64_t packets_ = 0;
 };
