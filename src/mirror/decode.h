@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// A message's bytes into the plain structs that the tables are made of. Pure: touches no Net.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "dev/link.h"
+#include "mirror/message.h"
+#include "neigh/neigh_spec.h"
+#include "netfilter/nf_hook.h"
+#include "observe/trace.h"
+#include "route/fib_rules.h"
+#include "route/route.h"
+
+namespace txp {
+
+// The offloads of one device (ETHTOOL_MSG_FEATURES_GET_REPLY).
+struct LinkFeatures {
+  int ifindex = 0;
+  std::string dev;
+  DevFeatures features;
+};
+
+// /sys/class/net/DEV/queues/tx-N/xps_cpus of every queue. Raw: "IFINDEX MASK MASK ...", each mask
+// as the file has it ("-" without XPS).
+struct LinkXps {
+  int ifindex = 0;
+  std::vector<std::vector<std::uint32_t>> cpus;
+};
+
+// RTM_NEWMULTICAST of AF_INET.
+struct McGroup {
+  int ifindex = 0;
+  Ip4 group;
+};
+
+// Raw: "net/ipv4/ip_forward=1".
+struct SysctlValue {
+  std::string path;
+  std::string value;
+};
+
+struct NftTable {
+  std::uint8_t family = 0;  // NFPROTO_*
+  std::string name;
+  bool dormant = false;  // its hooks are off
+};
+
+struct NftChain {
+  std::uint8_t family = 0;
+  std::string table;
+  std::string name;
+  std::uint64_t handle = 0;
+  bool base = false;
+  std::uint32_t hooknum = 0;
+  std::int32_t priority = 0;
+  std::uint32_t policy = 1;  // NF_DROP 0, NF_ACCEPT 1
+  std::string type;          // "filter", "nat", "route"
+  std::vector<std::string> devs;
+  std::string text;  // nft's line, or one like it: "type filter hook output priority filter; ..."
+};
+
+struct NftRule {
+  std::uint8_t family = 0;
+  std::string table;
+  std::string chain;
+  std::uint64_t handle = 0;
+  std::string text;  // nft's line without the handle; "" when nobody could word it
+};
+
+// An IPsec policy, any outgoing one of which the engine cannot follow.
+struct XfrmPolicy {
+  std::uint32_t index = 0;
+  bool out = false;
+  bool ipv4 = false;
+  bool is_default_block = false;
+  std::string text;
+};
+
+// A netfilter hook that is not nf_tables (iptables-legacy, IPVS). Raw: "HOOK PRIORITY KIND TEXT".
+struct ForeignHook {
+  NfHook hook = NfHook::local_out;
+  int priority = 0;
+  std::string kind;
+  std::string text;
+};
+
+// A program on a device's egress that is no tc filter (tcx). Raw: "IFINDEX KIND TEXT".
+struct EgressHook {
+  int ifindex = 0;
+  std::string kind;
+  std::string text;
+};
+
+// Raw: "STAGE KIND TEXT", the stage by its name.
+struct PathObstacle {
+  Stage stage{};
+  std::string kind;
+  std::string text;
+};
+
+// A message that says nothing about the IPv4 send path (another family, a bridge's FDB).
+struct Irrelevant {};
+
+struct Decoded {
+  std::variant<Irrelevant, Link, InAddr, Route, RouteException, FibRule, NexthopSpec, NeighSpec,
+               QdiscSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue, NftTable,
+               NftChain, NftRule, XfrmPolicy, ForeignHook, EgressHook, PathObstacle>
+      what;
+  bool deleted = false;           // the object went
+  std::uint16_t nlmsg_flags = 0;  // NLM_F_REPLACE, NLM_F_APPEND of a notification
+};
+
+// Errors: a message that is cut, absurd or hostile. In a RouteException `expires` is relative (ns
+// from now). Thread safety: pure.
+[[nodiscard]] Result<Decoded> decode(const Message& message);
+
+// By kind of message; `payload` is what follows struct nlmsghdr. Used by decode().
+Result<Decoded> decode_link(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_features(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_addr(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_multicast(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_route(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_rule(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_nexthop(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_neigh(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_qdisc(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_filter(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_nft_table(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_nft_chain(std::span<const std::uint8_t> payload, std::string_view text);
+Result<Decoded> decode_nft_rule(std::span<const std::uint8_t> payload, std::string_view text);
+Result<Decoded> decode_xfrm_policy(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_own(const Message& message);
+
+// Encoding of our own kinds of message (message.h), for the import.
+std::string encode(const LinkXps& xps, const std::vector<std::string>& masks);
+std::string encode(const SysctlValue& value);
+std::string encode(const ForeignHook& hook);
+std::string encode(const EgressHook& hook);
+std::string encode(const PathObstacle& obstacle);
+
+// RTA_ENCAP in ip's words: "mpls 100", "bpf", "type 9".
+std::string lwtunnel_text(std::uint16_t encap_type, std::span<const std::uint8_t> encap);
+
+}  // namespace txp

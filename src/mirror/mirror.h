@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Applies messages to a Net's tables: the one place where a namespace's state becomes the engine's.
+// Import, notifications and snapshot files all come through apply().
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "mirror/decode.h"
+#include "mirror/sysctl_tree.h"
+#include "net.h"
+
+namespace txp {
+
+struct NetDevice;
+
+// The parts of a namespace that are read again as a whole.
+enum class MirrorPart : std::uint8_t {
+  links,
+  addrs,
+  nexthops,
+  rules,
+  routes,
+  exceptions,
+  neighs,
+  qdiscs,
+  filters,
+  multicast,
+  egress_hooks,
+  nft,
+  foreign_hooks,
+  xfrm,
+  obstacles,
+  sysctls,
+  xps,
+};
+inline constexpr std::size_t kMirrorPartCount = 17;
+
+// Everything with net.rtnl held. Thread safety: none of its own.
+class Mirror {
+ public:
+  explicit Mirror(Net& net);
+
+  // One message. Its effect is in the tables after commit() at the latest. Errors: decode()'s, and
+  // those of the tables.
+  [[nodiscard]] Result<void> apply(const Message& message);
+  [[nodiscard]] Result<void> apply(Decoded&& decoded);
+  // Publishes what is gathered before it takes effect (qdiscs, filters, rulesets, sysctls) and
+  // frees what was replaced.
+  void commit();
+
+  // Between begin() and end() come all the objects of a part; end() removes from the tables what
+  // did not come, and changes only what differs. Without begin() objects are added one by one.
+  void begin(MirrorPart part);
+  void end(MirrorPart part);
+
+  // The words for a snapshot's line.
+  std::string text(const Message& message, const Decoded& decoded) const;
+
+  // A follower's way: notifications about rules, addresses, disciplines, filters and memberships
+  // only mark their part as stale, since their order or their list cannot be told from one message.
+  void follow() { following_ = true; }
+  // Set by apply() when a message hints that the kernel changed `part` without saying how; the one
+  // who follows reads it again and clears it.
+  bool stale(MirrorPart part) const { return stale_[static_cast<std::size_t>(part)]; }
+  void set_stale(MirrorPart part, bool stale) { stale_[static_cast<std::size_t>(part)] = stale; }
+  // Interfaces that came without their features.
+  std::vector<int> take_featureless() { return std::exchange(featureless_, {}); }
+
+  std::size_t routes() const { return routes_seen_; }
+
+ private:
+  struct Device {
+    std::vector<QdiscSpec> qdiscs;
+    std::vector<FilterSpec> filters;
+    std::vector<EgressHook> egress_hooks;
+    std::vector<FilterSpec> nft_egress;  // netdev chains, by commit_ruleset()
+    std::set<std::uint32_t> mc_groups;
+    DevFeatures features;
+    bool has_features = false;
+    std::vector<std::vector<std::uint32_t>> xps_cpus;
+    bool qdiscs_changed = false;
+    bool filters_changed = false;
+    bool mc_changed = false;
+  };
+  // What the routes that compete for a packet in an order have in common.
+  struct RouteKey {
+    std::uint32_t table;
+    Prefix4 dst;
+    std::uint8_t tos;
+    std::uint32_t priority;
+    friend auto operator<=>(const RouteKey&, const RouteKey&) = default;
+  };
+  static RouteKey key_of(const Route& r) { return {r.table, r.dst, r.tos, r.priority}; }
+  struct ChainKey {
+    std::uint8_t family;
+    std::string table;
+    std::string chain;
+    friend auto operator<=>(const ChainKey&, const ChainKey&) = default;
+  };
+
+  Result<void> add(Link&& link, const Decoded& d);
+  Result<void> add(InAddr&& addr, const Decoded& d);
+  Result<void> add(Route&& route, const Decoded& d);
+  Result<void> add(RouteException&& e, const Decoded& d);
+  Result<void> add(FibRule&& rule, const Decoded& d);
+  Result<void> add(NexthopSpec&& nexthop, const Decoded& d);
+  Result<void> add(NeighSpec&& neigh, const Decoded& d);
+  Result<void> add(QdiscSpec&& qdisc, const Decoded& d);
+  Result<void> add(FilterSpec&& filter, const Decoded& d);
+  Result<void> add(McGroup&& group, const Decoded& d);
+  Result<void> add(LinkFeatures&& features, const Decoded& d);
+  Result<void> add(LinkXps&& xps, const Decoded& d);
+  Result<void> add(SysctlValue&& value, const Decoded& d);
+  Result<void> add(NftTable&& table, const Decoded& d);
+  Result<void> add(NftChain&& chain, const Decoded& d);
+  Result<void> add(NftRule&& rule, const Decoded& d);
+  Result<void> add(XfrmPolicy&& policy, const Decoded& d);
+  Result<void> add(ForeignHook&& hook, const Decoded& d);
+  Result<void> add(EgressHook&& hook, const Decoded& d);
+  Result<void> add(PathObstacle&& obstacle, const Decoded& d);
+  Result<void> add(Irrelevant&&, const Decoded&) { return {}; }
+
+  bool gathering(MirrorPart part) const { return gathering_[static_cast<std::size_t>(part)]; }
+  // True when `part` must be read again instead of applied; marks it so.
+  bool left_to_reader(MirrorPart part);
+  void link_changed(const Link& link, const NetDevice* old);
+  void link_went(int ifindex);
+  void fix_nexthop_scope(NextHop& nh) const;
+  void end_routes();
+  void end_links();
+  void end_addrs();
+  void end_nexthops();
+  void end_neighs();
+  void end_run();
+  void commit_ruleset();
+  void commit_devices();
+  void commit_sysctls();
+
+  Net& net_;
+  std::array<bool, kMirrorPartCount> gathering_{};
+  std::array<bool, kMirrorPartCount> stale_{};
+  bool following_ = false;
+  std::vector<int> featureless_;
+  std::map<int, Device> devices_;
+  std::unordered_set<std::uint32_t> local_addrs_;
+  std::size_t routes_seen_ = 0;
+
+  // Gathered until end().
+  std::vector<Link> links_;
+  std::vector<InAddr> addrs_;
+  std::vector<std::uint64_t> route_hashes_;
+  std::map<RouteKey, std::vector<Route>> route_groups_;  // routes of one key, where several
+  std::vector<Route> route_run_;                         // the newest routes of one key
+  std::vector<RouteException> exceptions_;
+  std::vector<FibRule> rules_;
+  std::vector<NexthopSpec> nexthops_;
+  std::vector<NeighSpec> neighs_;
+
+  // Gathered until commit().
+  std::map<std::pair<std::uint8_t, std::string>, NftTable> nft_tables_;
+  std::vector<NftChain> nft_chains_;
+  std::map<ChainKey, std::vector<NftRule>> nft_rules_;
+  std::vector<ForeignHook> foreign_hooks_;
+  std::vector<XfrmPolicy> xfrm_;
+  std::vector<PathObstacle> path_obstacles_;
+  SysctlTree sysctls_;
+  bool rules_changed_ = false;
+  bool ruleset_changed_ = false;
+  bool obstacles_changed_ = false;
+  bool sysctls_changed_ = false;
+};
+
+// Everything that makes two routes two; not the next hops' flags.
+std::uint64_t route_hash(const Route& route);
+
+}  // namespace txp

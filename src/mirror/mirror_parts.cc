@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading a part of the namespace as a whole: begin() and end(), and what commit() publishes.
+#include <algorithm>
+#include <ranges>
+#include <set>
+
+#include <fmt/format.h>
+#include <linux/netfilter.h>
+
+#include "dev/netdevice.h"
+#include "mirror/mirror.h"
+#include "neigh/neighbour.h"
+#include "netfilter/nf_hook.h"
+#include "route/fib.h"
+#include "route/fib_exceptions.h"
+#include "route/fib_rules.h"
+#include "route/nexthop.h"
+
+namespace txp {
+
+void Mirror::begin(MirrorPart part) {
+  gathering_[static_cast<std::size_t>(part)] = true;
+  set_stale(part, false);
+  switch (part) {
+    case MirrorPart::links:
+      links_.clear();
+      break;
+    case MirrorPart::addrs:
+      addrs_.clear();
+      local_addrs_.clear();
+      break;
+    case MirrorPart::nexthops:
+      nexthops_.clear();
+      break;
+    case MirrorPart::rules:
+      rules_.clear();
+      break;
+    case MirrorPart::routes:
+      route_hashes_.clear();
+      route_groups_.clear();
+      route_run_.clear();
+      break;
+    case MirrorPart::exceptions:
+      exceptions_.clear();
+      break;
+    case MirrorPart::neighs:
+      neighs_.clear();
+      break;
+    case MirrorPart::qdiscs:
+      for (auto& [ifindex, device] : devices_) {
+        device.qdiscs.clear();
+        device.qdiscs_changed = true;
+      }
+      break;
+    case MirrorPart::filters:
+      for (auto& [ifindex, device] : devices_) {
+        device.filters_changed |= !device.filters.empty();
+        device.filters.clear();
+      }
+      break;
+    case MirrorPart::egress_hooks:
+      for (auto& [ifindex, device] : devices_) {
+        device.filters_changed |= !device.egress_hooks.empty();
+        device.egress_hooks.clear();
+      }
+      break;
+    case MirrorPart::multicast:
+      for (auto& [ifindex, device] : devices_) {
+        device.mc_groups.clear();
+        device.mc_changed = true;
+      }
+      break;
+    case MirrorPart::nft:
+      nft_tables_.clear();
+      nft_chains_.clear();
+      nft_rules_.clear();
+      ruleset_changed_ = true;
+      break;
+    case MirrorPart::foreign_hooks:
+      foreign_hooks_.clear();
+      ruleset_changed_ = true;
+      break;
+    case MirrorPart::xfrm:
+      xfrm_.clear();
+      obstacles_changed_ = true;
+      break;
+    case MirrorPart::obstacles:
+      path_obstacles_.clear();
+      obstacles_changed_ = true;
+      break;
+    case MirrorPart::sysctls:
+    case MirrorPart::xps:
+      break;
+  }
+}
+
+void Mirror::end(MirrorPart part) {
+  switch (part) {
+    case MirrorPart::links:
+      end_links();
+      break;
+    case MirrorPart::addrs:
+      end_addrs();
+      break;
+    case MirrorPart::nexthops:
+      end_nexthops();
+      break;
+    case MirrorPart::rules:
+      rules_changed_ = true;
+      break;
+    case MirrorPart::routes:
+      end_routes();
+      break;
+    case MirrorPart::exceptions:
+      net_.exceptions->set_all(exceptions_);
+      break;
+    case MirrorPart::neighs:
+      end_neighs();
+      break;
+    default:
+      break;
+  }
+  gathering_[static_cast<std::size_t>(part)] = false;
+}
+
+void Mirror::end_links() {
+  std::set<int> there;
+  for (const Link& l : links_) there.insert(l.ifindex);
+  std::vector<int> gone;
+  for (const NetDevice* dev : net_.dev->all())
+    if (!there.contains(dev->ifindex)) gone.push_back(dev->ifindex);
+  for (const int ifindex : gone) link_went(ifindex);
+  links_.clear();
+}
+
+void Mirror::end_addrs() {
+  const auto same = [](const InAddr& a, const InAddr& b) {
+    return a.local == b.local && a.peer == b.peer && a.prefixlen == b.prefixlen &&
+           a.broadcast == b.broadcast && a.scope == b.scope && a.flags == b.flags &&
+           a.label == b.label;
+  };
+  std::vector<int> indices;
+  for (const NetDevice* dev : net_.dev->all()) indices.push_back(dev->ifindex);
+  for (const int ifindex : indices) {
+    std::vector<InAddr> wanted;
+    for (const InAddr& a : addrs_)
+      if (a.ifindex == ifindex) wanted.push_back(a);
+    const std::vector<InAddr> now = net_.dev->by_index(ifindex)->in_dev().addrs;
+    if (std::ranges::equal(now, wanted, same)) continue;
+    // Secondaries first: a primary would take them along.
+    for (const InAddr& a : now | std::views::reverse) {
+      const bool stays = std::ranges::any_of(wanted, [&](const InAddr& w) { return same(a, w); });
+      if (!stays) net_.dev->remove_addr(ifindex, a.local, a.prefixlen);
+    }
+    for (const InAddr& a : wanted) net_.dev->set_addr(a);
+    if (std::ranges::equal(net_.dev->by_index(ifindex)->in_dev().addrs, wanted, same)) continue;
+    // The same addresses in another order: it decides the source address.
+    const std::vector<InAddr> left = net_.dev->by_index(ifindex)->in_dev().addrs;
+    for (const InAddr& a : left | std::views::reverse)
+      net_.dev->remove_addr(ifindex, a.local, a.prefixlen);
+    for (const InAddr& a : wanted) net_.dev->set_addr(a);
+  }
+  addrs_.clear();
+}
+
+void Mirror::end_nexthops() {
+  std::set<std::uint32_t> there;
+  for (const NexthopSpec& n : nexthops_) there.insert(n.id);
+  for (const NexthopSpec& old : net_.nexthops->all())
+    if (!there.contains(old.id)) net_.nexthops->remove(old.id);
+  for (const NexthopSpec& n : nexthops_) {
+    const NexthopSpec* old = net_.nexthops->find(n.id);
+    if (old == nullptr || *old != n) net_.nexthops->set(n);
+  }
+  nexthops_.clear();
+}
+
+void Mirror::end_neighs() {
+  std::set<std::pair<int, std::uint32_t>> there;
+  for (const NeighSpec& n : neighs_) there.insert({n.ifindex, n.dst.host});
+  for (const NeighSpec& old : net_.neigh->all()) {
+    if (there.contains({old.ifindex, old.dst.host})) continue;
+    // What the engine itself waits for is asked again rather than dropped.
+    if (old.state == Nud::incomplete && net_.neigh->ask_kernel)
+      net_.neigh->ask_kernel(old.ifindex, old.dst);
+    else
+      net_.neigh->remove(old.ifindex, old.dst);
+  }
+  for (const NeighSpec& n : neighs_) net_.neigh->set(n);
+  neighs_.clear();
+}
+
+// The new routes are in the table already (adding one twice changes nothing); those that did not
+// come go, and where several share a key the kernel's order is made.
+void Mirror::end_routes() {
+  end_run();
+  const std::size_t came = route_hashes_.size();
+  std::ranges::sort(route_hashes_);
+  route_hashes_.erase(std::unique(route_hashes_.begin(), route_hashes_.end()),
+                      route_hashes_.end());
+  if (net_.fib->size() != came || !route_groups_.empty()) {
+    std::vector<Route> gone;
+    std::map<RouteKey, std::vector<Route>> now;
+    net_.fib->for_each([&](const Route& r) {
+      if (!std::ranges::binary_search(route_hashes_, route_hash(r)))
+        gone.push_back(r);
+      else if (const RouteKey key = key_of(r); route_groups_.contains(key))
+        now[key].push_back(r);
+    });
+    for (const Route& r : gone) net_.fib->remove(r);
+    for (const auto& [key, wanted] : route_groups_) {
+      const auto equal = [](const Route& a, const Route& b) {
+        return route_hash(a) == route_hash(b);
+      };
+      if (std::ranges::equal(now[key], wanted, equal)) continue;
+      for (const Route& r : wanted) net_.fib->remove(r);
+      for (const Route& r : wanted) (void)net_.fib->add(r);
+    }
+  }
+  route_hashes_ = {};
+  route_groups_.clear();
+}
+
+void Mirror::commit() {
+  if (std::exchange(rules_changed_, false)) {
+    if (net_.rules->all() != rules_) net_.rules->set_all(rules_);
+  }
+  if (sysctls_changed_) commit_sysctls();
+  sysctls_changed_ = false;
+  if (ruleset_changed_) commit_ruleset();
+  ruleset_changed_ = false;
+  commit_devices();
+  if (std::exchange(obstacles_changed_, false)) {
+    std::vector<Net::Obstacle> all;
+    for (const XfrmPolicy& p : xfrm_)
+      all.push_back({Stage::ip_route_output_flow, "xfrm-policy", p.text});
+    for (const PathObstacle& o : path_obstacles_) all.push_back({o.stage, o.kind, o.text});
+    net_.set_obstacles(std::move(all));
+  }
+  net_.retired.flush();
+}
+
+void Mirror::commit_devices() {
+  for (auto& [ifindex, device] : devices_) {
+    if (std::exchange(device.qdiscs_changed, false)) net_.dev->set_qdiscs(ifindex, device.qdiscs);
+    if (std::exchange(device.filters_changed, false)) {
+      std::vector<FilterSpec> all = device.filters;
+      for (const EgressHook& h : device.egress_hooks)
+        all.push_back({ifindex, 0xfffffff3, h.kind, h.text});
+      for (const FilterSpec& f : device.nft_egress) all.push_back(f);
+      net_.dev->set_egress_filters(ifindex, std::move(all));
+    }
+    if (std::exchange(device.mc_changed, false)) {
+      std::vector<Ip4> groups;
+      for (const std::uint32_t g : device.mc_groups) groups.push_back(Ip4{g});
+      net_.dev->set_mc_groups(ifindex, std::move(groups));
+    }
+  }
+}
+
+void Mirror::commit_sysctls() {
+  net_.set_sysctls(sysctls_.net());
+  const NeighGc& gc = sysctls_.gc();
+  net_.neigh->set_gc(gc.thresh1, gc.thresh2, gc.thresh3);
+  for (const NetDevice* dev : net_.dev->all()) {
+    net_.dev->set_in_conf(dev->ifindex, sysctls_.in_dev_conf(dev->name()));
+    net_.dev->set_neigh_parms(dev->ifindex, sysctls_.neigh_parms(dev->name()));
+  }
+}
+
+}  // namespace txp
