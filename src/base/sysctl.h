@@ -40,6 +40,7 @@ struct Sysctls {
   bool icmp_echo_ignore_all = false;
   int optmem_max = 131072;  // bytes
   int igmp_max_memberships = 20;
+  friend bool operator==(const Sysctls&, const Sysctls&) = default;
 };
 
 // net.ipv4.conf.DEV, with `all` folded in as the kernel's IN_DEV_*() macros do.
@@ -57,6 +58,7 @@ struct InDevConf {
   bool disable_policy = false;
   bool promote_secondaries = false;
   bool src_valid_mark = false;
+  friend bool operator==(const InDevConf&, const InDevConf&) = default;
 };
 
 // net.ipv4.neigh.DEV (struct neigh_parms).
@@ -71,6 +73,7 @@ struct NeighParms {
   std::uint32_t delay_first_probe_time_ms = 5000;
   std::uint32_t gc_stale_time_ms = 60000;
   std::uint32_t locktime_ms = 1000;
+  friend bool operator==(const NeighParms&, const NeighParms&) = default;
 };
 
 // net.ipv4.neigh.default: the table's garbage collection limits.
@@ -78,6 +81,7 @@ struct NeighGc {
   std::uint32_t thresh1 = 128;
   std::uint32_t thresh2 = 512;
   std::uint32_t thresh3 = 1024;
+  friend bool operator==(const NeighGc&, const NeighGc&) = default;
 };
 
 }  // namespace txp

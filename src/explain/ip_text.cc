@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "explain/ip_text.h"
 
+#include <netdb.h>
 #include <array>
 #include <charconv>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <mutex>
-#include <netdb.h>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -69,9 +69,9 @@ std::string milliseconds(std::uint32_t v) {
 
 void add_metrics(std::string& text, const RouteMetrics& m) {
   static constexpr std::array<std::string_view, 18> kNames{
-      "",        "",         "mtu",      "window",   "rtt",      "rttvar",
+      "",         "",        "mtu",      "window",     "rtt",      "rttvar",
       "ssthresh", "cwnd",    "advmss",   "reordering", "hoplimit", "initcwnd",
-      "features", "rto_min", "initrwnd", "quickack", "congctl",  "fastopen_no_cookie"};
+      "features", "rto_min", "initrwnd", "quickack",   "congctl",  "fastopen_no_cookie"};
   constexpr std::size_t kRtt = 4, kRttvar = 5, kFeatures = 12, kRtoMin = 13, kCcAlgo = 16;
   for (std::size_t i = 2; i < m.value.size(); ++i) {
     const bool locked = (m.lock & (1U << i)) != 0;
@@ -205,24 +205,14 @@ std::string ip_text(const FibRule& r, const DevNames&) {
     case RuleAction::goto_:
       text += r.goto_target != 0 ? fmt::format(" goto {}", r.goto_target) : " goto none";
       break;
-    case RuleAction::nop:
-      text += " nop";
-      break;
-    case RuleAction::blackhole:
-      text += " blackhole";
-      break;
-    case RuleAction::unreachable:
-      text += " unreachable";
-      break;
-    case RuleAction::prohibit:
-      text += " prohibit";
-      break;
+    case RuleAction::nop: text += " nop"; break;
+    case RuleAction::blackhole: text += " blackhole"; break;
+    case RuleAction::unreachable: text += " unreachable"; break;
+    case RuleAction::prohibit: text += " prohibit"; break;
     case RuleAction::to_table:
-    case RuleAction::unspec:
-      break;
+    case RuleAction::unspec: break;
   }
-  if (r.protocol != 0 && r.protocol != 2)
-    text += " proto " + rt_name(RtTable::protos, r.protocol);
+  if (r.protocol != 0 && r.protocol != 2) text += " proto " + rt_name(RtTable::protos, r.protocol);
   if (dscp) {
     const unsigned value = r.tos >> 2;
     if (r.tos_mask == 0xfc)
@@ -265,32 +255,15 @@ std::string ip_text(const NeighSpec& n, const DevNames& names) {
   if (n.flags & kExtLearned) text += " extern_learn";
   if (n.flags & kOffloaded) text += " offload";
   switch (n.state) {
-    case Nud::none:
-      break;
-    case Nud::incomplete:
-      text += " INCOMPLETE";
-      break;
-    case Nud::reachable:
-      text += " REACHABLE";
-      break;
-    case Nud::stale:
-      text += " STALE";
-      break;
-    case Nud::delay:
-      text += " DELAY";
-      break;
-    case Nud::probe:
-      text += " PROBE";
-      break;
-    case Nud::failed:
-      text += " FAILED";
-      break;
-    case Nud::noarp:
-      text += " NOARP";
-      break;
-    case Nud::permanent:
-      text += " PERMANENT";
-      break;
+    case Nud::none: break;
+    case Nud::incomplete: text += " INCOMPLETE"; break;
+    case Nud::reachable: text += " REACHABLE"; break;
+    case Nud::stale: text += " STALE"; break;
+    case Nud::delay: text += " DELAY"; break;
+    case Nud::probe: text += " PROBE"; break;
+    case Nud::failed: text += " FAILED"; break;
+    case Nud::noarp: text += " NOARP"; break;
+    case Nud::permanent: text += " PERMANENT"; break;
   }
   if (n.protocol != 0) text += " proto " + rt_name(RtTable::protos, n.protocol);
   return text;

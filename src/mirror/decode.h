@@ -87,6 +87,7 @@ struct ForeignHook {
   int priority = 0;
   std::string kind;
   std::string text;
+  friend bool operator==(const ForeignHook&, const ForeignHook&) = default;
 };
 
 // A program on a device's egress that is no tc filter (tcx). Raw: "IFINDEX KIND TEXT".
@@ -94,6 +95,7 @@ struct EgressHook {
   int ifindex = 0;
   std::string kind;
   std::string text;
+  friend bool operator==(const EgressHook&, const EgressHook&) = default;
 };
 
 // Raw: "STAGE KIND TEXT", the stage by its name.
@@ -101,6 +103,7 @@ struct PathObstacle {
   Stage stage{};
   std::string kind;
   std::string text;
+  friend bool operator==(const PathObstacle&, const PathObstacle&) = default;
 };
 
 // A message that says nothing about the IPv4 send path (another family, a bridge's FDB).

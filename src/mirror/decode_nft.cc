@@ -69,6 +69,15 @@ Result<Decoded> decode_nft_rule(Bytes bytes, std::string_view text) {
   r.chain = a.text(NFTA_RULE_CHAIN).value_or("");
   r.handle = a.be64(NFTA_RULE_HANDLE).value_or(0);
   r.text = text;
+  if (const auto list = a.raw(NFTA_RULE_EXPRESSIONS); list && r.text.empty()) {
+    // Without nft's words: the kinds of its expressions.
+    if (!for_each_attr(*list, [&r](const nlattr& element) {
+          Attrs<NFTA_EXPR_MAX> e(payload(element), "expression");
+          if (const auto kind = e.text(NFTA_EXPR_NAME, 31)) r.text += "[" + *kind + "] ";
+        }))
+      a.wrong("the list of expressions is cut short");
+    if (!r.text.empty()) r.text.pop_back();
+  }
   if (!a.error().empty()) return fail(a.error());
   if (r.table.empty() || r.chain.empty()) return fail("no chain");
   return Decoded{.what = std::move(r)};

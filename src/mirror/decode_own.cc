@@ -33,8 +33,7 @@ Result<Decoded> decode_xps(std::string_view text) {
     std::vector<std::uint32_t> words;
     while (mask != "-" && !mask.empty()) {
       const std::size_t comma = mask.rfind(',');
-      const std::string_view last =
-          comma == std::string_view::npos ? mask : mask.substr(comma + 1);
+      const std::string_view last = comma == std::string_view::npos ? mask : mask.substr(comma + 1);
       std::uint32_t word = 0;
       if (!number(last, word, 16) || words.size() == 1024) return fail("a mask that is none");
       words.push_back(word);
@@ -98,8 +97,7 @@ Result<Decoded> decode_own(const Message& m) {
     }
     case MessageType::egress_hook: {
       EgressHook h;
-      if (!number(take_word(text), h.ifindex) || h.ifindex <= 0)
-        return bad("no interface index");
+      if (!number(take_word(text), h.ifindex) || h.ifindex <= 0) return bad("no interface index");
       h.kind = take_word(text);
       h.text = text;
       return Decoded{.what = std::move(h)};
@@ -111,8 +109,7 @@ Result<Decoded> decode_own(const Message& m) {
       o.text = text;
       return Decoded{.what = std::move(o)};
     }
-    default:
-      return bad("not one of ours");
+    default: return bad("not one of ours");
   }
 }
 

@@ -105,9 +105,9 @@ Result<Decoded> as_exception(const Route& r, Attrs<RTA_MAX>& a) {
 }  // namespace
 
 std::string lwtunnel_text(std::uint16_t encap_type, Bytes encap) {
-  static constexpr std::array<std::string_view, 12> kNames{
-      "none", "mpls", "ip", "ila", "ip6", "seg6", "bpf", "seg6local", "rpl", "ioam6", "xfrm",
-      "ip6"};
+  static constexpr std::array<std::string_view, 12> kNames{"none", "mpls",  "ip",   "ila",
+                                                           "ip6",  "seg6",  "bpf",  "seg6local",
+                                                           "rpl",  "ioam6", "xfrm", "ip6"};
   std::string text =
       encap_type < kNames.size() ? std::string(kNames[encap_type]) : fmt::format("{}", encap_type);
   if (encap_type == LWTUNNEL_ENCAP_MPLS) {

@@ -53,8 +53,7 @@ Result<Decoded> decode_rule(Bytes bytes) {
     r.tos_mask = static_cast<std::uint8_t>(a.u8(kFraDscpMask).value_or(0x3f) << 2);
   }
   r.mark = a.u32(FRA_FWMARK).value_or(0);
-  if (a.has(FRA_FWMARK) || a.has(FRA_FWMASK))
-    r.mark_mask = a.u32(FRA_FWMASK).value_or(0xffffffff);
+  if (a.has(FRA_FWMARK) || a.has(FRA_FWMASK)) r.mark_mask = a.u32(FRA_FWMASK).value_or(0xffffffff);
   r.iifname = a.text(FRA_IIFNAME, 15).value_or("");
   r.oifname = a.text(FRA_OIFNAME, 15).value_or("");
   if (auto v = a.bytes(FRA_UID_RANGE, sizeof(fib_rule_uid_range))) {
@@ -80,10 +79,8 @@ Result<Decoded> decode_rule(Bytes bytes) {
     case RuleAction::nop:
     case RuleAction::blackhole:
     case RuleAction::unreachable:
-    case RuleAction::prohibit:
-      break;
-    default:
-      return fail(fmt::format("action {}", h.action));
+    case RuleAction::prohibit: break;
+    default: return fail(fmt::format("action {}", h.action));
   }
   return Decoded{.what = std::move(r)};
 }

@@ -78,8 +78,8 @@ std::string tbf_text(Bytes options) {
   if (rate != 0) {
     double latency = 1e6 * (o.limit / static_cast<double>(rate)) - o.buffer / kTicksPerUs;
     if (peak != 0)
-      latency = std::max(latency,
-                         1e6 * (o.limit / static_cast<double>(peak)) - o.mtu / kTicksPerUs);
+      latency =
+          std::max(latency, 1e6 * (o.limit / static_cast<double>(peak)) - o.mtu / kTicksPerUs);
     text += latency >= 0 ? " lat " + time_text(latency) : " limit " + size_text(o.limit);
   }
   return text;
@@ -106,9 +106,8 @@ std::string htb_text(Bytes options) {
   tc_htb_glob g{};
   const auto init = a.raw(TCA_HTB_INIT);
   if (!init || take_header(*init, g) == nullptr) return "";
-  std::string text =
-      fmt::format(" r2q {} default {:#x} direct_packets_stat {}", g.rate2quantum, g.defcls,
-                  g.direct_pkts);
+  std::string text = fmt::format(" r2q {} default {:#x} direct_packets_stat {}", g.rate2quantum,
+                                 g.defcls, g.direct_pkts);
   if (auto v = a.u32(TCA_HTB_DIRECT_QLEN)) text += fmt::format(" direct_qlen {}", *v);
   return text;
 }
@@ -125,18 +124,12 @@ std::string options_text(std::string_view kind, Bytes options) {
 
 std::string protocol_name(std::uint16_t protocol) {
   switch (protocol) {
-    case 0x0003:
-      return "all";
-    case 0x0800:
-      return "ip";
-    case 0x0806:
-      return "arp";
-    case 0x8100:
-      return "802.1Q";
-    case 0x86dd:
-      return "ipv6";
-    default:
-      return fmt::format("[{}]", protocol);
+    case 0x0003: return "all";
+    case 0x0800: return "ip";
+    case 0x0806: return "arp";
+    case 0x8100: return "802.1Q";
+    case 0x86dd: return "ipv6";
+    default: return fmt::format("[{}]", protocol);
   }
 }
 
@@ -173,8 +166,8 @@ Result<Decoded> decode_filter(Bytes bytes) {
   if (!a.error().empty()) return fail(a.error());
   if (f.ifindex <= 0) return Decoded{};  // a filter of a shared block
   if (f.kind.empty()) return fail("no kind");
-  const auto proto = static_cast<std::uint16_t>(std::byteswap(
-      static_cast<std::uint16_t>(TC_H_MIN(h.tcm_info))));
+  const auto proto =
+      static_cast<std::uint16_t>(std::byteswap(static_cast<std::uint16_t>(TC_H_MIN(h.tcm_info))));
   f.text = fmt::format("protocol {} pref {} {} chain {}", protocol_name(proto),
                        TC_H_MAJ(h.tcm_info) >> 16, f.kind, chain);
   if (h.tcm_handle != 0) f.text += fmt::format(" handle {:#x}", h.tcm_handle);

@@ -34,9 +34,9 @@ void mix(std::uint64_t& h, const std::string& s) {
 // kernel keeps it to itself since.
 bool kind_is_lockless(const Link& l) {
   static constexpr std::string_view kKinds[] = {
-      "veth", "dummy",  "macvlan", "macvtap", "ipvlan", "vlan",   "vxlan", "geneve", "gre",
-      "ipip", "gretap", "erspan",  "sit",     "bridge", "bond",   "team",  "vrf",    "nlmon",
-      "vti",  "xfrm",   "netkit",  "macsec",  "wireguard"};
+      "veth", "dummy", "macvlan", "macvtap", "ipvlan", "vlan",   "vxlan",    "geneve",
+      "gre",  "ipip",  "gretap",  "erspan",  "sit",    "bridge", "bond",     "team",
+      "vrf",  "nlmon", "vti",     "xfrm",    "netkit", "macsec", "wireguard"};
   return (l.flags & kIffLoopback) != 0 || std::ranges::find(kKinds, l.kind) != std::end(kKinds);
 }
 
@@ -71,8 +71,8 @@ Result<void> Mirror::apply(const Message& message) {
 }
 
 Result<void> Mirror::apply(Decoded&& decoded) {
-  return std::visit(
-      [&](auto& what) { return add(std::move(what), std::as_const(decoded)); }, decoded.what);
+  return std::visit([&](auto& what) { return add(std::move(what), std::as_const(decoded)); },
+                    decoded.what);
 }
 
 bool Mirror::left_to_reader(MirrorPart part) {
@@ -288,7 +288,7 @@ Result<void> Mirror::add(FilterSpec&& f, const Decoded& d) {
 Result<void> Mirror::add(EgressHook&& h, const Decoded&) {
   if (net_.dev->by_index(h.ifindex) == nullptr) return {};
   Device& device = devices_[h.ifindex];
-  device.filters_changed = true;
+  device.filters_changed |= !gathering(MirrorPart::egress_hooks);
   device.egress_hooks.push_back(std::move(h));
   return {};
 }
@@ -297,7 +297,7 @@ Result<void> Mirror::add(McGroup&& g, const Decoded& d) {
   if (left_to_reader(MirrorPart::multicast)) return {};
   if (net_.dev->by_index(g.ifindex) == nullptr) return {};
   Device& device = devices_[g.ifindex];
-  device.mc_changed = true;
+  device.mc_changed |= !gathering(MirrorPart::multicast);
   if (d.deleted)
     device.mc_groups.erase(g.group.host);
   else
@@ -326,7 +326,7 @@ Result<void> Mirror::add(NftRule&& r, const Decoded&) {
   return {};
 }
 Result<void> Mirror::add(ForeignHook&& h, const Decoded&) {
-  ruleset_changed_ = true;
+  ruleset_changed_ |= !gathering(MirrorPart::foreign_hooks);
   foreign_hooks_.push_back(std::move(h));
   return {};
 }
@@ -336,7 +336,7 @@ Result<void> Mirror::add(XfrmPolicy&& p, const Decoded&) {
   return {};
 }
 Result<void> Mirror::add(PathObstacle&& o, const Decoded&) {
-  obstacles_changed_ = true;
+  obstacles_changed_ |= !gathering(MirrorPart::obstacles);
   path_obstacles_.push_back(std::move(o));
   return {};
 }

@@ -80,8 +80,10 @@ class Mirror {
     std::vector<QdiscSpec> qdiscs;
     std::vector<FilterSpec> filters;
     std::vector<EgressHook> egress_hooks;
-    std::vector<FilterSpec> nft_egress;  // netdev chains, by commit_ruleset()
+    std::vector<EgressHook> old_egress_hooks;  // from begin() to end()
+    std::vector<FilterSpec> nft_egress;        // netdev chains, by commit_ruleset()
     std::set<std::uint32_t> mc_groups;
+    std::set<std::uint32_t> old_mc_groups;  // from begin() to end()
     DevFeatures features;
     bool has_features = false;
     std::vector<std::vector<std::uint32_t>> xps_cpus;
@@ -168,9 +170,12 @@ class Mirror {
   std::vector<NftChain> nft_chains_;
   std::map<ChainKey, std::vector<NftRule>> nft_rules_;
   std::vector<ForeignHook> foreign_hooks_;
+  std::vector<ForeignHook> old_foreign_hooks_;
   std::vector<XfrmPolicy> xfrm_;
   std::vector<PathObstacle> path_obstacles_;
+  std::vector<PathObstacle> old_path_obstacles_;
   SysctlTree sysctls_;
+  NeighGc gc_;
   bool rules_changed_ = false;
   bool ruleset_changed_ = false;
   bool obstacles_changed_ = false;

@@ -22,30 +22,20 @@ void Mirror::begin(MirrorPart part) {
   gathering_[static_cast<std::size_t>(part)] = true;
   set_stale(part, false);
   switch (part) {
-    case MirrorPart::links:
-      links_.clear();
-      break;
+    case MirrorPart::links: links_.clear(); break;
     case MirrorPart::addrs:
       addrs_.clear();
       local_addrs_.clear();
       break;
-    case MirrorPart::nexthops:
-      nexthops_.clear();
-      break;
-    case MirrorPart::rules:
-      rules_.clear();
-      break;
+    case MirrorPart::nexthops: nexthops_.clear(); break;
+    case MirrorPart::rules: rules_.clear(); break;
     case MirrorPart::routes:
       route_hashes_.clear();
       route_groups_.clear();
       route_run_.clear();
       break;
-    case MirrorPart::exceptions:
-      exceptions_.clear();
-      break;
-    case MirrorPart::neighs:
-      neighs_.clear();
-      break;
+    case MirrorPart::exceptions: exceptions_.clear(); break;
+    case MirrorPart::neighs: neighs_.clear(); break;
     case MirrorPart::qdiscs:
       for (auto& [ifindex, device] : devices_) {
         device.qdiscs.clear();
@@ -59,16 +49,12 @@ void Mirror::begin(MirrorPart part) {
       }
       break;
     case MirrorPart::egress_hooks:
-      for (auto& [ifindex, device] : devices_) {
-        device.filters_changed |= !device.egress_hooks.empty();
-        device.egress_hooks.clear();
-      }
+      for (auto& [ifindex, device] : devices_)
+        device.old_egress_hooks = std::exchange(device.egress_hooks, {});
       break;
     case MirrorPart::multicast:
-      for (auto& [ifindex, device] : devices_) {
-        device.mc_groups.clear();
-        device.mc_changed = true;
-      }
+      for (auto& [ifindex, device] : devices_)
+        device.old_mc_groups = std::exchange(device.mc_groups, {});
       break;
     case MirrorPart::nft:
       nft_tables_.clear();
@@ -76,49 +62,38 @@ void Mirror::begin(MirrorPart part) {
       nft_rules_.clear();
       ruleset_changed_ = true;
       break;
-    case MirrorPart::foreign_hooks:
-      foreign_hooks_.clear();
-      ruleset_changed_ = true;
-      break;
+    case MirrorPart::foreign_hooks: old_foreign_hooks_ = std::exchange(foreign_hooks_, {}); break;
     case MirrorPart::xfrm:
       xfrm_.clear();
       obstacles_changed_ = true;
       break;
-    case MirrorPart::obstacles:
-      path_obstacles_.clear();
-      obstacles_changed_ = true;
-      break;
+    case MirrorPart::obstacles: old_path_obstacles_ = std::exchange(path_obstacles_, {}); break;
     case MirrorPart::sysctls:
-    case MirrorPart::xps:
-      break;
+    case MirrorPart::xps: break;
   }
 }
 
 void Mirror::end(MirrorPart part) {
   switch (part) {
-    case MirrorPart::links:
-      end_links();
+    case MirrorPart::links: end_links(); break;
+    case MirrorPart::addrs: end_addrs(); break;
+    case MirrorPart::nexthops: end_nexthops(); break;
+    case MirrorPart::rules: rules_changed_ = true; break;
+    case MirrorPart::routes: end_routes(); break;
+    case MirrorPart::exceptions: net_.exceptions->set_all(exceptions_); break;
+    case MirrorPart::neighs: end_neighs(); break;
+    // Read again now and then: nothing is published unless something changed.
+    case MirrorPart::egress_hooks:
+      for (auto& [ifindex, device] : devices_)
+        device.filters_changed |= device.egress_hooks != device.old_egress_hooks;
       break;
-    case MirrorPart::addrs:
-      end_addrs();
+    case MirrorPart::multicast:
+      for (auto& [ifindex, device] : devices_)
+        device.mc_changed |= device.mc_groups != device.old_mc_groups;
       break;
-    case MirrorPart::nexthops:
-      end_nexthops();
-      break;
-    case MirrorPart::rules:
-      rules_changed_ = true;
-      break;
-    case MirrorPart::routes:
-      end_routes();
-      break;
-    case MirrorPart::exceptions:
-      net_.exceptions->set_all(exceptions_);
-      break;
-    case MirrorPart::neighs:
-      end_neighs();
-      break;
-    default:
-      break;
+    case MirrorPart::foreign_hooks: ruleset_changed_ |= foreign_hooks_ != old_foreign_hooks_; break;
+    case MirrorPart::obstacles: obstacles_changed_ |= path_obstacles_ != old_path_obstacles_; break;
+    default: break;
   }
   gathering_[static_cast<std::size_t>(part)] = false;
 }
@@ -196,8 +171,7 @@ void Mirror::end_routes() {
   end_run();
   const std::size_t came = route_hashes_.size();
   std::ranges::sort(route_hashes_);
-  route_hashes_.erase(std::unique(route_hashes_.begin(), route_hashes_.end()),
-                      route_hashes_.end());
+  route_hashes_.erase(std::unique(route_hashes_.begin(), route_hashes_.end()), route_hashes_.end());
   if (net_.fib->size() != came || !route_groups_.empty()) {
     std::vector<Route> gone;
     std::map<RouteKey, std::vector<Route>> now;
@@ -259,12 +233,16 @@ void Mirror::commit_devices() {
 }
 
 void Mirror::commit_sysctls() {
-  net_.set_sysctls(sysctls_.net());
-  const NeighGc& gc = sysctls_.gc();
-  net_.neigh->set_gc(gc.thresh1, gc.thresh2, gc.thresh3);
+  if (net_.sysctl() != sysctls_.net()) net_.set_sysctls(sysctls_.net());
+  if (sysctls_.gc() != gc_) {
+    gc_ = sysctls_.gc();
+    net_.neigh->set_gc(gc_.thresh1, gc_.thresh2, gc_.thresh3);
+  }
   for (const NetDevice* dev : net_.dev->all()) {
-    net_.dev->set_in_conf(dev->ifindex, sysctls_.in_dev_conf(dev->name()));
-    net_.dev->set_neigh_parms(dev->ifindex, sysctls_.neigh_parms(dev->name()));
+    const InDevConf conf = sysctls_.in_dev_conf(dev->name());
+    const NeighParms parms = sysctls_.neigh_parms(dev->name());
+    if (dev->in_dev().conf != conf) net_.dev->set_in_conf(dev->ifindex, conf);
+    if (dev->in_dev().arp_parms != parms) net_.dev->set_neigh_parms(dev->ifindex, parms);
   }
 }
 

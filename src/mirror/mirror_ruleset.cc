@@ -18,20 +18,13 @@ constexpr std::uint32_t kNetdevEgress = 1;  // NF_NETDEV_EGRESS
 
 std::string_view family_name(std::uint8_t family) {
   switch (family) {
-    case NFPROTO_INET:
-      return "inet";
-    case NFPROTO_IPV4:
-      return "ip";
-    case NFPROTO_ARP:
-      return "arp";
-    case NFPROTO_NETDEV:
-      return "netdev";
-    case NFPROTO_BRIDGE:
-      return "bridge";
-    case NFPROTO_IPV6:
-      return "ip6";
-    default:
-      return "unknown";
+    case NFPROTO_INET: return "inet";
+    case NFPROTO_IPV4: return "ip";
+    case NFPROTO_ARP: return "arp";
+    case NFPROTO_NETDEV: return "netdev";
+    case NFPROTO_BRIDGE: return "bridge";
+    case NFPROTO_IPV6: return "ip6";
+    default: return "unknown";
   }
 }
 
@@ -48,8 +41,8 @@ std::string hook_text(const NftChain& c) {
 }
 
 std::string chain_text(const NftChain& c, const std::vector<NftRule>* rules) {
-  std::string text = fmt::format("chain {} {} {} {{ {} }}", family_name(c.family), c.table, c.name,
-                                 hook_text(c));
+  std::string text =
+      fmt::format("chain {} {} {} {{ {} }}", family_name(c.family), c.table, c.name, hook_text(c));
   if (rules == nullptr || rules->empty()) return text;
   text += fmt::format(" with {} rule{}, first:", rules->size(), rules->size() == 1 ? "" : "s");
   if (!rules->front().text.empty()) text += " " + rules->front().text;
@@ -107,7 +100,6 @@ void Mirror::commit_ruleset() {
       ops.function = [](Net&, Skb&) { return NfVerdict::drop; };
     hooks.push_back(std::move(ops));
   }
-  // Named nft-* too, so that set_ruleset() replaces them with the rest.
   for (const ForeignHook& h : foreign_hooks_) {
     NfHookOps ops;
     ops.hook = h.hook;

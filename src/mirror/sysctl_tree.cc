@@ -140,8 +140,7 @@ void put(InDevConf& conf, std::uint32_t value) {
   if constexpr (std::is_same_v<T, bool>)
     conf.*Member = value != 0;
   else
-    conf.*Member =
-        static_cast<T>(std::min<std::uint32_t>(value, std::numeric_limits<T>::max()));
+    conf.*Member = static_cast<T>(std::min<std::uint32_t>(value, std::numeric_limits<T>::max()));
 }
 
 constexpr auto kConf = std::to_array<Conf>({

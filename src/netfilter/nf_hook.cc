@@ -40,8 +40,11 @@ void NfHooks::add(NfHookOps ops) {
 void NfHooks::set_ruleset(std::vector<NfHookOps> chains) {
   std::vector<NfHookOps> all;
   for (NfHookOps& ops : all_)
-    if (!ops.object.kind.starts_with("nft")) all.push_back(std::move(ops));
-  for (NfHookOps& ops : chains) all.push_back(std::move(ops));
+    if (!ops.of_ruleset) all.push_back(std::move(ops));
+  for (NfHookOps& ops : chains) {
+    ops.of_ruleset = true;
+    all.push_back(std::move(ops));
+  }
   publish(std::move(all));
 }
 

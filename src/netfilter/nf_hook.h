@@ -25,6 +25,7 @@ struct NfHookOps {
   NamedObject object;  // for the trace: kind "nft-chain", family, table, chain
   // Null: the ruleset cannot be evaluated, and every packet that comes here is unknown.
   std::function<NfVerdict(Net&, Skb&)> function;
+  bool of_ruleset = false;  // came with set_ruleset()
 };
 
 // The hooks of a Net. Readers inside an RcuReader; writers with net.rtnl held.
@@ -34,7 +35,7 @@ class NfHooks {
   ~NfHooks();
   // nf_register_net_hook().
   void add(NfHookOps ops);
-  // Replaces every hook whose object.kind starts with "nft" by `chains` (the mirror).
+  // Replaces the hooks of the last set_ruleset() (the mirror's) by `chains`.
   void set_ruleset(std::vector<NfHookOps> chains);
   const std::vector<NfHookOps>* at(NfHook hook) const;  // null: none
 

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mirror/live.h"
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <optional>
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <linux/ethtool_netlink.h>
+#include <linux/genetlink.h>
+#include <linux/neighbour.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/xfrm.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "mirror/attrs.h"
+#include "mirror/importer.h"
+#include "mirror/mirror.h"
+#include "mirror/namespace_reader.h"
+#include "neigh/neighbour.h"
+#include "net.h"
+
+namespace txp {
+
+namespace {
+
+constexpr int kReceiveBuffer = 32 * 1024 * 1024;   // bytes; some 100,000 route changes
+constexpr Nanos kSlowPeriod = kSecond;             // how old what the kernel never announces may be
+constexpr Nanos kExceptionsPeriod = 10 * kSecond;  // with a large table the kernel walks all of it
+constexpr std::size_t kLargeTable = 100'000;       // routes
+constexpr unsigned kIpv4McaddrGroup = 37;          // RTNLGRP_IPV4_MCADDR, since 6.15
+
+std::optional<MessageType> rtnetlink_type(std::uint16_t type) {
+  switch (type) {
+    case RTM_NEWLINK: return MessageType::new_link;
+    case RTM_DELLINK: return MessageType::del_link;
+    case RTM_NEWADDR: return MessageType::new_addr;
+    case RTM_DELADDR: return MessageType::del_addr;
+    case RTM_NEWROUTE: return MessageType::new_route;
+    case RTM_DELROUTE: return MessageType::del_route;
+    case RTM_NEWRULE: return MessageType::new_rule;
+    case RTM_DELRULE: return MessageType::del_rule;
+    case RTM_NEWNEXTHOP: return MessageType::new_nexthop;
+    case RTM_DELNEXTHOP: return MessageType::del_nexthop;
+    case RTM_NEWNEIGH: return MessageType::new_neigh;
+    case RTM_DELNEIGH: return MessageType::del_neigh;
+    case RTM_NEWQDISC: return MessageType::new_qdisc;
+    case RTM_DELQDISC: return MessageType::del_qdisc;
+    case RTM_NEWTFILTER: return MessageType::new_filter;
+    case RTM_DELTFILTER: return MessageType::del_filter;
+    case 56:  // RTM_NEWMULTICAST, in the headers since 6.14
+      return MessageType::new_multicast;
+    case 57: return MessageType::del_multicast;
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace
+
+struct Live::Impl {
+  Net& net;
+  Mirror mirror;
+  std::unique_ptr<NamespaceReader> reader;
+  std::unique_ptr<NlSocket> route;
+  std::unique_ptr<NlSocket> nft;
+  std::unique_ptr<NlSocket> xfrm;
+  std::unique_ptr<NlSocket> asker;  // sends only: requests for neighbours, from any thread
+  int epoll = -1;
+  Nanos slow_read = 0;
+  Nanos exceptions_read = 0;
+  ImportReport report;
+  std::size_t resyncs = 0;
+
+  explicit Impl(Net& n) : net(n), mirror(n) {}
+  ~Impl() {
+    if (epoll >= 0) close(epoll);
+  }
+
+  Result<void> subscribe();
+  void watch(const NlSocket& s) const {
+    epoll_event e{};
+    e.events = EPOLLIN;
+    e.data.fd = s.fd();
+    (void)epoll_ctl(epoll, EPOLL_CTL_ADD, s.fd(), &e);
+  }
+  void ask_kernel(int ifindex, Ip4 next_hop) const;
+  Result<std::size_t> drain(bool& lost);
+  Result<void> reread(MirrorPart part);
+  Result<void> reread_stale();
+};
+
+Result<void> Live::Impl::subscribe() {
+  Result<void> result;
+  reader->thread().run([&] {
+    const auto open = [&](int bus, std::unique_ptr<NlSocket>& into) {
+      auto s = NlSocket::open(bus);
+      if (!s) return s.error();
+      into = std::make_unique<NlSocket>(std::move(*s));
+      into->set_receive_buffer(kReceiveBuffer);
+      return 0;
+    };
+    int error = open(NETLINK_ROUTE, route);
+    if (error == 0) error = open(NETLINK_ROUTE, asker);
+    for (const unsigned group : {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC, RTNLGRP_IPV4_IFADDR,
+                                 RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF})
+      if (error == 0) error = route->join(group);
+    if (error != 0) {
+      result = fail(fmt::format("rtnetlink notifications: {}", std::strerror(error)));
+      return;
+    }
+    // Younger groups: without them what they tell is read again now and then.
+    (void)route->join(RTNLGRP_NEXTHOP);
+    (void)route->join(kIpv4McaddrGroup);
+    watch(*route);
+    // Not every kernel has these, and not every user may listen to them.
+    if (open(NETLINK_NETFILTER, nft) == 0 && nft->join(NFNLGRP_NFTABLES) == 0)
+      watch(*nft);
+    else
+      nft.reset();
+    if (open(NETLINK_XFRM, xfrm) == 0 && xfrm->join(XFRMNLGRP_POLICY) == 0)
+      watch(*xfrm);
+    else
+      xfrm.reset();
+  });
+  return result;
+}
+
+// neigh_event_send() by remote: creates the entry when needed and starts its resolution.
+void Live::Impl::ask_kernel(int ifindex, Ip4 next_hop) const {
+  NlRequest r(RTM_NEWNEIGH, NLM_F_CREATE);
+  auto* h = r.put_header<ndmsg>();
+  h->ndm_family = AF_INET;
+  h->ndm_ifindex = ifindex;
+  h->ndm_flags = NTF_USE;
+  h->ndm_state = NUD_NONE;
+  mnl_attr_put_u32(r.header(), NDA_DST, htonl(next_hop.host));
+  (void)asker->send(r);
+}
+
+// Notifications that have come. `lost`: the kernel had to throw some away.
+Result<std::size_t> Live::Impl::drain(bool& lost) {
+  std::size_t n = 0;
+  Result<void> result;
+  const int error = route->receive([&](const nlmsghdr& h, Bytes bytes) {
+    ++n;
+    if (!result) return;
+    if (h.nlmsg_type == RTM_NEWNETCONF) mirror.set_stale(MirrorPart::sysctls, true);
+    const auto type = rtnetlink_type(h.nlmsg_type);
+    if (type) result = mirror.apply({*type, bytes, {}});
+  });
+  lost |= error == ENOBUFS;
+  if (error != 0 && error != ENOBUFS)
+    return fail(fmt::format("rtnetlink notifications: {}", std::strerror(error)));
+  if (!result) return std::unexpected(result.error());
+  const auto hint = [&](const std::unique_ptr<NlSocket>& s, MirrorPart part) {
+    if (!s) return;
+    bool any = false;
+    const int code = s->receive([&](const nlmsghdr&, Bytes) { any = true; });
+    if (any || code == ENOBUFS) mirror.set_stale(part, true);
+    n += any ? 1 : 0;
+  };
+  hint(nft, MirrorPart::nft);
+  hint(xfrm, MirrorPart::xfrm);
+  // Whoever never reads the answers to his requests is not sent any more.
+  (void)asker->receive([](const nlmsghdr&, Bytes) {});
+  return n;
+}
+
+Result<void> Live::Impl::reread(MirrorPart part) {
+  mirror.begin(part);
+  auto read =
+      reader->read(part, [this](const Message& m) -> Result<void> { return mirror.apply(m); });
+  mirror.end(part);
+  return read;
+}
+
+Result<void> Live::Impl::reread_stale() {
+  for (const int ifindex : mirror.take_featureless())
+    if (auto read = reader->read_features(
+            ifindex, [this](const Message& m) -> Result<void> { return mirror.apply(m); });
+        !read)
+      return read;
+  for (const MirrorPart part :
+       {MirrorPart::xps, MirrorPart::sysctls, MirrorPart::addrs, MirrorPart::nexthops,
+        MirrorPart::rules, MirrorPart::routes, MirrorPart::exceptions, MirrorPart::qdiscs,
+        MirrorPart::filters, MirrorPart::egress_hooks, MirrorPart::multicast, MirrorPart::nft,
+        MirrorPart::foreign_hooks, MirrorPart::xfrm, MirrorPart::obstacles}) {
+    if (!mirror.stale(part)) continue;
+    if (auto read = reread(part); !read) return read;
+  }
+  return {};
+}
+
+Live::Live(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Live::~Live() { impl_->net.neigh->ask_kernel = nullptr; }
+
+Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options) {
+  auto impl = std::make_unique<Impl>(net);
+  auto reader = NamespaceReader::open(options.netns);
+  if (!reader) return std::unexpected(reader.error());
+  impl->reader = std::move(*reader);
+  impl->epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (impl->epoll < 0) return fail(fmt::format("epoll: {}", std::strerror(errno)));
+  if (auto subscribed = impl->subscribe(); !subscribed) return std::unexpected(subscribed.error());
+  const std::lock_guard guard(net.rtnl);
+  const auto messages = import_all(*impl->reader, impl->mirror, false, options.record);
+  if (!messages) return std::unexpected(messages.error());
+  impl->report = {
+      .warnings = impl->reader->warnings(), .messages = *messages, .routes = impl->mirror.routes()};
+  impl->mirror.follow();
+  impl->slow_read = impl->exceptions_read = net.clock.now();
+  net.neigh->owner = NeighOwner::kernel;
+  net.neigh->ask_kernel = [raw = impl.get()](int ifindex, Ip4 next_hop) {
+    raw->ask_kernel(ifindex, next_hop);
+  };
+  return std::unique_ptr<Live>(new Live(std::move(impl)));
+}
+
+int Live::fd() const { return impl_->epoll; }
+const ImportReport& Live::report() const { return impl_->report; }
+std::size_t Live::resyncs() const { return impl_->resyncs; }
+
+Result<std::size_t> Live::pump() {
+  Impl& i = *impl_;
+  const std::lock_guard guard(i.net.rtnl);
+  bool lost = false;
+  auto n = i.drain(lost);
+  if (!n) return n;
+  if (lost) {
+    ++i.resyncs;
+    if (auto all = import_all(*i.reader, i.mirror, true, {}); !all)
+      return std::unexpected(all.error());
+    return *n + 1;
+  }
+  const Nanos now = i.net.clock.now();
+  if (now - i.slow_read >= kSlowPeriod) {
+    i.slow_read = now;
+    for (const MirrorPart p :
+         {MirrorPart::sysctls, MirrorPart::egress_hooks, MirrorPart::xps, MirrorPart::foreign_hooks,
+          MirrorPart::obstacles, MirrorPart::multicast})
+      i.mirror.set_stale(p, true);
+    if (i.mirror.routes() < kLargeTable || now - i.exceptions_read >= kExceptionsPeriod) {
+      i.exceptions_read = now;
+      i.mirror.set_stale(MirrorPart::exceptions, true);
+    }
+  }
+  if (auto read = i.reread_stale(); !read) return std::unexpected(read.error());
+  i.mirror.commit();
+  return n;
+}
+
+}  // namespace txp
