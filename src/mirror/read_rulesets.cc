@@ -10,7 +10,6 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
