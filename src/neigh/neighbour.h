@@ -6,6 +6,9 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "base/clock.h"
@@ -22,27 +25,66 @@ struct NetDevice;
 struct NeighParms;
 
 // struct neighbour. Reached through NeighTable inside an RcuReader; fields under `lock` unless
-// atomic.
+// atomic. Lock order: the table's, then a neighbour's; never one of them across a send.
+//
+// The state machine (NeighOwner::engine), as net/core/neighbour.c has it. p: probes sent since the
+// state began; U, A, M, R: ucast_solicit, app_solicit, mcast_solicit, mcast_resolicit. What is not
+// listed changes nothing. "locked": within locktime of the last change, and not a gratuitous ARP.
+//
+//  state         event                       becomes      does
+//  NONE, FAILED  packet, A + M > 0           INCOMPLETE   p = U, probes at once; the packet waits
+//                packet, A + M = 0           FAILED       drops it: NEIGH_FAILED
+//                reply to us                 REACHABLE    takes the address
+//                request, broadcast reply    STALE        takes the address
+//  INCOMPLETE    packet                      INCOMPLETE   it waits; the oldest: NEIGH_QUEUEFULL
+//                timer, p < U + A + M        INCOMPLETE   probes; again after retrans_time
+//                timer, p = U + A + M        FAILED       drops what waits: NEIGH_FAILED, and ICMP
+//                                                         host unreachable to the senders
+//                reply to us                 REACHABLE    takes the address, sends what waited
+//                request, broadcast reply    STALE        takes the address, sends what waited
+//  STALE         packet                      DELAY        is sent; timer in delay_first_probe_time
+//                reply to us                 REACHABLE
+//  DELAY         timer, confirmed since      REACHABLE
+//                timer                       PROBE        p = 0, probes the known address
+//                reply to us                 REACHABLE
+//  PROBE         timer, p < U + A + R        PROBE        probes; again after retrans_time
+//                timer, p = U + A + R        FAILED
+//                reply to us                 REACHABLE
+//  REACHABLE     timer, confirmed since      REACHABLE    again at confirmed + reachable_time
+//                timer, used within          DELAY        timer in delay_first_probe_time
+//                  delay_first_probe_time
+//                timer                       STALE
+//  any valid     other address, locked       (the same)   keeps the old address
+//                reply, other address        REACHABLE    takes the new address
+//                request, other address      STALE        takes the new address
+//
+// NOARP and PERMANENT change by configuration only and are sent through; both count as connected,
+// with REACHABLE. With NeighOwner::kernel a packet asks the kernel (a state without an address: it
+// waits; STALE: DELAY, it is sent) and only NeighTable::set() and remove() change the state.
 struct Neighbour {
   NetDevice* dev = nullptr;
   Ip4 primary_key;
   std::atomic<Nud> nud_state{Nud::none};
-  std::atomic<std::uint32_t> seq{0};  // hh seqlock: odd while ha changes (write_seqlock(&hh_lock))
-  std::atomic<std::uint64_t> ha{0};   // the six address bytes, in memory order
-  std::uint8_t type = 1;              // RTN_UNICAST, RTN_BROADCAST, RTN_MULTICAST, RTN_LOCAL
-  std::uint8_t flags = 0;             // NTF_*
+  std::atomic<std::uint64_t> ha{0};    // the six address bytes, in memory order; whole at any time
+  std::uint8_t type = 1;               // RTN_UNICAST, RTN_BROADCAST, RTN_MULTICAST, RTN_LOCAL
+  std::atomic<std::uint8_t> flags{0};  // NTF_*
   Spinlock lock;
   bool dead = false;
   SkbQueue arp_queue;
   std::uint32_t arp_queue_len_bytes = 0;  // truesize
-  std::atomic<Nanos> used{0};
+  std::atomic<Nanos> used{0};             // last packet that went the slow way
   Nanos confirmed = 0;
   Nanos updated = 0;
+  Nanos asked = -1;  // last ask_kernel; -1: never
   std::uint32_t probes = 0;
   Timer timer;
   std::atomic<Neighbour*> next{nullptr};  // hash chain
+  Neighbour* gc_next = nullptr;           // under the table's lock
+  Neighbour* gc_prev = nullptr;
+  bool on_gc_list = false;
 
   MacAddr mac() const;
+  void set_mac(const MacAddr& mac);
   NeighSpec spec() const;  // for traces and `stat`
 };
 
@@ -72,6 +114,10 @@ class NeighTable {
   void flush_dev(int ifindex);  // neigh_ifdown(): drops what waits
   void set_gc(std::uint32_t thresh1, std::uint32_t thresh2, std::uint32_t thresh3);
 
+  // Frees what garbage collection took out. Net::poll() calls it: not inside an RcuReader (there it
+  // does nothing), any thread.
+  void reap();
+
   std::vector<NeighSpec> all() const;
   std::uint64_t queued() const;  // packets that wait in arp_queues
   // /proc/net/stat/arp_cache, by the kernel's field names.
@@ -81,27 +127,40 @@ class NeighTable {
   };
   Stats stats() const;
 
+  struct Impl;  // neigh_impl.h: neigh/'s own files
+  Impl& impl() const { return *impl_; }
+
  private:
-  struct Impl;
-  friend struct NeighImplAccess;
+  void flush(const std::function<bool(const Neighbour&)>& goes);
   Net& net_;
   std::unique_ptr<Impl> impl_;
 };
+
+inline constexpr std::uint8_t kNtfExtLearned = 0x10;
 
 // NEIGH_UPDATE_F_*.
 inline constexpr std::uint32_t kNeighUpdateOverride = 1;
 inline constexpr std::uint32_t kNeighUpdateWeakOverride = 2;
 inline constexpr std::uint32_t kNeighUpdateAdmin = 0x80000000;
 // neigh_update(): an event (ARP packet, configuration) about `neigh`. `mac` null: no address given.
-void neigh_update(Net& net, Neighbour& neigh, const MacAddr* mac, Nud new_state,
-                  std::uint32_t flags);
+// 0, or the kernel's errno: EPERM (dead, or not the administrator's to change), EINVAL (no
+// address).
+int neigh_update(Net& net, Neighbour& neigh, const MacAddr* mac, Nud new_state,
+                 std::uint32_t flags);
 
 // The output stages.
 TxResult neigh_output(Net& net, SkbPtr skb, Neighbour& neigh);
 TxResult neigh_resolve_output(Net& net, SkbPtr skb, Neighbour& neigh);
 
-// arp_solicit() and arp_rcv().
-void arp_solicit(Net& net, Neighbour& neigh, const Skb* first_waiting);
-void arp_rcv(Net& net, NetDevice& dev, std::span<const std::uint8_t> packet, PacketType type);
+// Writes the link's header before skb->data (dev_hard_header()); a device without one is left
+// alone. False: no headroom.
+bool dev_hard_header(Skb& skb, const NetDevice& dev, std::uint16_t proto, const MacAddr& dest);
+// dev->header_ops: whether the device's frames have an Ethernet header.
+bool dev_has_header(const NetDevice& dev);
+
+// arp_solicit(): one probe for `neigh`; `waiting` is the source of the newest packet that waits.
+void arp_solicit(Net& net, Neighbour& neigh, std::optional<Ip4> waiting);
+// A received ARP packet, Ethernet header taken off. False: it was malformed or refused.
+bool arp_rcv(Net& net, NetDevice& dev, std::span<const std::uint8_t> packet, PacketType type);
 
 }  // namespace txp
