@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "dev/netdevice.h"
+#include "ip/ip_input.h"
 #include "neigh/neighbour.h"
 #include "netfilter/nf_hook.h"
 #include "route/fib.h"
@@ -53,12 +54,15 @@ Net::Net(Options options)
       fib(std::make_unique<FibTables>(*this)),
       exceptions(std::make_unique<FibExceptions>(*this)),
       neigh(std::make_unique<NeighTable>(*this)),
-      udp(std::make_unique<UdpTable>()) {
+      udp(std::make_unique<UdpTable>()),
+      frags(std::make_unique<IpFrags>(*this)) {
   ip_id.store(random.u32(), std::memory_order_relaxed);
   multipath_seed = random.u32();
 }
 
 Net::~Net() {
+  for (const std::shared_ptr<Cpu>& cpu : cpus_)
+    while (SkbPtr skb = cpu->backlog.pop_front()) free_skb(std::move(skb));
   const std::lock_guard guard(rtnl);
   delete sysctl_.set(nullptr);
   delete obstacles_.set(nullptr);
@@ -100,12 +104,14 @@ void Net::set_obstacles(std::vector<Obstacle> obstacles) {
 }
 
 std::size_t Net::poll() {
+  neigh->reap();
   std::size_t done = timers.run(*this, clock.now());
   const RcuReader reader;
   for (NetDevice* d : dev->all()) {
     if (d->driver) done += d->driver->poll(*this, *d, sysctl().dev_weight);
   }
   done += net_tx_action(*this);
+  done += run_backlog(*this);
   return done;
 }
 
@@ -152,6 +158,7 @@ CounterTotals Net::totals() const {
           t.stages[s].drops[r] += c.stages[s].drops[r].get();
       }
       for (std::size_t i = 0; i < kSnmpCount; ++i) t.snmp[i] += c.snmp[i].get();
+      for (std::size_t r = 0; r < kDropReasonCount; ++r) t.rx_drops[r] += c.rx_drops[r].get();
       t.sent += c.sent.get();
       t.delivered += c.delivered.get();
       t.dropped += c.dropped.get();

@@ -33,6 +33,7 @@ class FibExceptions;
 class NeighTable;
 class NfHooks;
 class UdpTable;
+class IpFrags;
 
 // What one thread owns in one Net (the kernel's per-CPU data). Outlives its thread: the counts
 // stay, and the next new thread takes it over.
@@ -40,6 +41,8 @@ struct Cpu {
   Counters counters;
   SkbPool pool;
   int xmit_recursion = 0;  // dev_xmit_recursion
+  SkbQueue backlog;        // softnet_data.input_pkt_queue: netif_rx() to run_backlog()
+  bool in_backlog = false;
   std::atomic<bool> in_use{false};
 };
 
@@ -95,6 +98,7 @@ class Net {
   const std::unique_ptr<FibExceptions> exceptions;
   const std::unique_ptr<NeighTable> neigh;
   const std::unique_ptr<UdpTable> udp;
+  const std::unique_ptr<IpFrags> frags;
 
   const Sysctls& sysctl() const { return *sysctl_; }
   void set_sysctls(Sysctls s);  // rtnl held

@@ -2,6 +2,7 @@
 #include "drivers/null.h"
 
 #include "dev/link.h"
+#include "drivers/loopback.h"
 #include "observe/counters.h"
 
 namespace txp {
@@ -19,6 +20,8 @@ class NullDriver final : public Driver {
 
 std::unique_ptr<Driver> make_null() { return std::make_unique<NullDriver>(); }
 
-std::unique_ptr<Driver> make_default_driver(const Link&) { return make_null(); }
+std::unique_ptr<Driver> make_default_driver(const Link& link) {
+  return (link.flags & kIffLoopback) != 0 ? make_loopback() : make_null();
+}
 
 }  // namespace txp

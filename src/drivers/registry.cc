@@ -6,6 +6,7 @@
 #include "drivers/af_packet.h"
 #include "drivers/capture.h"
 #include "drivers/fault.h"
+#include "drivers/loopback.h"
 #include "drivers/null.h"
 #include "drivers/pcap.h"
 
@@ -28,6 +29,8 @@ constexpr Kind kKinds[] = {
      }},
     {"af_packet", false,
      [](Net&, const NetDevice& dev, std::string_view) -> Made { return make_af_packet(dev); }},
+    {"loopback", false,
+     [](Net&, const NetDevice&, std::string_view) -> Made { return make_loopback(); }},
 };
 
 struct Wrapper {

@@ -21,8 +21,8 @@ struct NetDevice;
 
 // ip_route_input_noref(): what this host does with a packet that came in on `dev`. The answer's
 // type is local, broadcast or multicast (is_local: it is ours), unicast (it would be forwarded) or
-// unreachable (not ours, and not forwarded). The error is the martian's drop reason.
-// `transport_proto` only matters for a zero source; inside an RcuReader.
+// unreachable (not ours, and not forwarded). The error is the martian's drop reason. `proto` is
+// the Ethernet protocol that asks. Inside an RcuReader.
 std::expected<Rtable, DropReason> ip_route_input(Net& net, NetDevice& dev, Ip4 daddr, Ip4 saddr,
                                                  std::uint8_t tos, std::uint16_t proto);
 
@@ -33,7 +33,7 @@ void ip_local_deliver(Net& net, SkbPtr skb);
 // Thread safety: any thread.
 class IpFrags {
  public:
-  explicit IpFrags(Net& net) : net_(net) {}
+  explicit IpFrags(Net& net);
   ~IpFrags();
   IpFrags(const IpFrags&) = delete;
   IpFrags& operator=(const IpFrags&) = delete;
@@ -57,14 +57,18 @@ class IpFrags {
   };
   struct Queue;
   using Dropped = std::vector<std::pair<SkbPtr, DropReason>>;
-  SkbPtr queue(Queue& q, SkbPtr skb, Dropped& dropped);
+  SkbPtr queue(const Key& key, Queue& q, SkbPtr skb, Dropped& dropped);
   SkbPtr reassemble(Queue& q);
-  void kill(Queue& q, DropReason reason, Dropped& dropped);
-  void expire(Queue& q);
+  void kill(const Key& key, Queue& q, DropReason reason, Dropped& dropped);
+  void expire();
+  void tell_timeout(Skb& head);
 
   Net& net_;
   mutable std::mutex mutex_;
-  std::map<Key, std::shared_ptr<Queue>> queues_;
+  std::map<Key, Queue> queues_;
+  std::map<std::uint64_t, Key> by_age_;  // Queue::serial: all wait equally long
+  std::uint64_t serial_ = 0;
+  Timer timer_;
   std::size_t memory_ = 0;
 };
 

@@ -7,6 +7,7 @@
 // the sender.
 #include <algorithm>
 
+#include "ip/icmp.h"
 #include "ip/ip.h"
 #include "neigh/neigh_impl.h"
 #include "wire/ethernet.h"
@@ -14,9 +15,6 @@
 
 namespace txp {
 namespace {
-
-constexpr std::uint8_t kIcmpDestUnreach = 3;
-constexpr std::uint8_t kIcmpHostUnreach = 1;
 
 std::uint32_t max_probes(const NeighParms& p, Nud state) {
   return p.ucast_solicit + p.app_solicit +

@@ -43,6 +43,15 @@ void drop_unborn(Net& net, Stage stage, Trace* trace, DropReason reason) {
   if (trace != nullptr) trace->dropped(stage, reason);
 }
 
+void rx_drop(Net& net, DropReason reason) {
+  net.this_cpu().counters.rx_drops[static_cast<std::size_t>(reason)].add();
+}
+
+void rx_drop(Net& net, SkbPtr skb, DropReason reason) {
+  rx_drop(net, reason);
+  free_skb(std::move(skb));
+}
+
 void consume(SkbPtr skb) { free_skb(std::move(skb)); }
 
 void born(Net& net, std::uint64_t n) { net.this_cpu().counters.sent.add(n); }

@@ -38,6 +38,7 @@ struct StageCounters {
 struct Counters {
   std::array<StageCounters, kStageCount> stages;
   std::array<Count, kSnmpCount> snmp;
+  std::array<Count, kDropReasonCount> rx_drops;  // of what came in; never part of `sent`
   Count sent;       // packets born on the path: datagrams, fragments and segments beyond the first,
                     // multicast loop copies, our own ARP and ICMP
   Count delivered;  // packets a driver took
@@ -55,6 +56,7 @@ struct CounterTotals {
   };
   std::array<Stage, kStageCount> stages{};
   std::array<std::uint64_t, kSnmpCount> snmp{};
+  std::array<std::uint64_t, kDropReasonCount> rx_drops{};
   std::uint64_t sent = 0;
   std::uint64_t delivered = 0;
   std::uint64_t dropped = 0;
@@ -74,6 +76,10 @@ void enter(Net& net, Stage stage, Trace* trace, std::size_t len);
 void drop(Net& net, Stage stage, SkbPtr skb, DropReason reason);
 // A datagram's end at `stage` before it became an skb (no route, no buffer): born and dropped.
 void drop_unborn(Net& net, Stage stage, Trace* trace, DropReason reason);
+// The end of a received packet, for `reason`. Not a packet of the send path: the conservation
+// equation does not see it.
+void rx_drop(Net& net, SkbPtr skb, DropReason reason);
+void rx_drop(Net& net, DropReason reason);  // of a frame that never became an skb
 // The packet's good end: a driver (or the receiving socket) is done with it. Counts nothing.
 void consume(SkbPtr skb);
 // `n` packets begin on the path.

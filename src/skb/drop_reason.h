@@ -42,6 +42,7 @@ namespace txp {
   X(SKB_GSO_SEG, false)                                                                   \
   X(SKB_UCOPY_FAULT, false)                                                               \
   X(DEV_HDR, false)                                                                       \
+  X(CPU_BACKLOG, false)                                                                   \
   X(DEV_READY, false)                                                                     \
   X(FULL_RING, false)                                                                     \
   X(NOMEM, false)                                                                         \

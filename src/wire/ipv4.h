@@ -80,6 +80,7 @@ class Ipv4View {
   std::uint8_t protocol() const { return p_[9]; }
   Ip4 saddr() const { return Ip4{load_be32(p_ + 12)}; }
   Ip4 daddr() const { return Ip4{load_be32(p_ + 16)}; }
+  void set_tos(std::uint8_t v) { p_[1] = v; }
   void set_tot_len(std::uint16_t v) { store_be16(p_ + 2, v); }
   void set_id(std::uint16_t v) { store_be16(p_ + 4, v); }
   void set_frag_off(std::uint16_t v) { store_be16(p_ + 6, v); }
