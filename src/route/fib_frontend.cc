@@ -378,7 +378,9 @@ void FibTables::flush_dev(int ifindex) {
 std::size_t FibTables::memory() const {
   // A hash entry: the pair, the link and the allocator's word.
   constexpr std::size_t kHashEntry = sizeof(std::pair<std::uint64_t, FibInfo*>) + 16;
-  return sizeof(Impl) + impl_->arenas.nodes.bytes() + impl_->arenas.aliases.bytes() +
+  std::size_t jumps = 0;
+  for (const std::unique_ptr<FibTable>& t : impl_->owned) jumps += t->trie.bytes();
+  return sizeof(Impl) + jumps + impl_->arenas.nodes.bytes() + impl_->arenas.aliases.bytes() +
          impl_->info_slots.bytes() + impl_->info_bytes + impl_->info_hash.size() * kHashEntry +
          impl_->owned.size() * sizeof(FibTable);
 }

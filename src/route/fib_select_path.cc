@@ -91,16 +91,18 @@ constexpr std::string_view kSeed =
     "several next hops, and the kernel's random seed chooses (net.ipv4.fib_multipath_hash_seed "
     "would fix it)";
 
-bool refuse(const FibResult& res, std::string_view because, NamedObject* why) {
+bool refuse(const FibResult& res, std::string_view because, std::optional<NamedObject>* why) {
   if (why != nullptr) *why = route_object(res, because);
   return false;
 }
 
-bool select_from_group(Net& net, FibResult& res, const Flow4& fl4, NamedObject* why) {
+bool select_from_group(Net& net, FibResult& res, const Flow4& fl4,
+                       std::optional<NamedObject>* why) {
   const NhObject& group = *res.object;
   if (group.spec.resilient) {
     if (why != nullptr)
-      *why = {.kind = "nexthop", .text = "id " + std::to_string(group.spec.id) + " type resilient"};
+      *why = NamedObject{.kind = "nexthop",
+                         .text = "id " + std::to_string(group.spec.id) + " type resilient"};
     return false;
   }
   for (const NhMember& m : group.group) {
@@ -129,7 +131,8 @@ bool select_from_group(Net& net, FibResult& res, const Flow4& fl4, NamedObject* 
   return true;
 }
 
-bool select_multipath_path(Net& net, FibResult& res, const Flow4& fl4, NamedObject* why) {
+bool select_multipath_path(Net& net, FibResult& res, const Flow4& fl4,
+                           std::optional<NamedObject>* why) {
   const FibInfo& fi = *res.fi;
   const auto before = static_cast<std::size_t>(res.nh - fi.nhs.get());
   const Sysctls& s = net.sysctl();
@@ -203,7 +206,7 @@ Choice choose_default(std::span<const Nud> states, int dflt) {
 
 }  // namespace
 
-bool fib_select_path(Net& net, FibResult& res, const Flow4& fl4, NamedObject* why) {
+bool fib_select_path(Net& net, FibResult& res, const Flow4& fl4, std::optional<NamedObject>* why) {
   if (fl4.oif != 0) return true;
   if (fib_info_num_path(res) > 1)
     return res.object != nullptr ? select_from_group(net, res, fl4, why)

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -105,7 +106,8 @@ Ip4 fib_result_prefsrc(Net& net, const FibResult& res);
 
 // fib_select_path() without its last part, the source address. False: the choice hangs on what
 // only the kernel knows (its random hash seed); `why` says so when not null.
-[[nodiscard]] bool fib_select_path(Net& net, FibResult& res, const Flow4& fl4, NamedObject* why);
+[[nodiscard]] bool fib_select_path(Net& net, FibResult& res, const Flow4& fl4,
+                                   std::optional<NamedObject>* why);
 // False when the choice between equal default routes hangs on the kernel's own memory.
 [[nodiscard]] bool fib_select_default(Net& net, FibResult& res, const Flow4& fl4);
 

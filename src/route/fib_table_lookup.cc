@@ -94,21 +94,31 @@ int fib_table_lookup(Net& net, const FibTable& table, const Flow4& fl4, FibResul
   res.type = RouteType::unspec;
   TrieMatches m;
   table.trie.match(fl4.daddr, m);
-  while (m.count != 0) {
-    const int error = fib_leaf_lookup(net, table, m.node[--m.count], fl4, res);
-    // A throw route ends the search in this table.
-    if (error != EAGAIN || res.type == RouteType::throw_) return error;
+  for (;;) {
+    while (m.count != 0) {
+      const int error = fib_leaf_lookup(net, table, m.node[--m.count], fl4, res);
+      // A throw route ends the search in this table.
+      if (error != EAGAIN || res.type == RouteType::throw_) return error;
+    }
+    if (m.from == 0) return EAGAIN;
+    table.trie.match_rest(fl4.daddr, m);
   }
-  return EAGAIN;
 }
 
 int fib_merged_lookup(Net& net, const FibTable* local, const FibTable* main, const Flow4& fl4,
                       FibResult& res) {
+  if (local == nullptr || main == nullptr) {
+    const FibTable* only = local != nullptr ? local : main;
+    return only != nullptr ? fib_table_lookup(net, *only, fl4, res) : EAGAIN;
+  }
   res.type = RouteType::unspec;
   TrieMatches l, m;
-  if (local != nullptr) local->trie.match(fl4.daddr, l);
-  if (main != nullptr) main->trie.match(fl4.daddr, m);
-  while (l.count + m.count != 0) {
+  local->trie.match(fl4.daddr, l);
+  main->trie.match(fl4.daddr, m);
+  for (;;) {
+    if (l.count == 0 && l.from != 0) local->trie.match_rest(fl4.daddr, l);
+    if (m.count == 0 && m.from != 0) main->trie.match_rest(fl4.daddr, m);
+    if (l.count + m.count == 0) return EAGAIN;
     bool from_local = l.count != 0;
     if (l.count != 0 && m.count != 0)
       from_local =
@@ -118,7 +128,6 @@ int fib_merged_lookup(Net& net, const FibTable* local, const FibTable* main, con
     const int error = fib_leaf_lookup(net, table, from.node[--from.count], fl4, res);
     if (error != EAGAIN || res.type == RouteType::throw_) return error;
   }
-  return EAGAIN;
 }
 
 }  // namespace txp

@@ -104,16 +104,24 @@ struct TrieArenas {
 struct TrieMatches {
   std::array<std::uint32_t, 33> node;
   unsigned count = 0;
+  // Prefixes shorter than this were not looked at (0: all were); match_rest() does.
+  unsigned from = 0;
 };
 
 class FibTrie {
  public:
-  FibTrie(TrieArenas& arenas, TrieGraveyard& graveyard) : a_(arenas), graveyard_(graveyard) {}
+  // A table of `jump_from` nodes gets a quick way in.
+  static constexpr std::size_t kJumpFrom = 4096;
+  FibTrie(TrieArenas& arenas, TrieGraveyard& graveyard, std::size_t jump_from = kJumpFrom)
+      : a_(arenas), graveyard_(graveyard), jump_from_(jump_from) {}
+  ~FibTrie();
   FibTrie(const FibTrie&) = delete;
   FibTrie& operator=(const FibTrie&) = delete;
 
   // Readers.
   void match(Ip4 key, TrieMatches& out) const;
+  // What match() left out because it took the quick way.
+  void match_rest(Ip4 key, TrieMatches& out) const;
   // The node of exactly this prefix, or 0.
   std::uint32_t find(Prefix4 prefix) const;
   const TrieNode& node(std::uint32_t i) const { return a_.nodes.at(i); }
@@ -143,12 +151,26 @@ class FibTrie {
   void clear();
 
  private:
+  // The quick way into big tables: for each value of a key's first 16 bits, the deepest node with
+  // at most 16 bits of prefix that holds it; 0: none.
+  static constexpr unsigned kJumpBits = 16;
+  using Jump = std::array<std::atomic<std::uint32_t>, 1U << kJumpBits>;
+
   std::uint32_t new_node(std::uint32_t key, unsigned plen);
+  void walk(std::uint32_t i, Ip4 key, TrieMatches& out) const;
+  void linked(std::uint32_t node);
+  void unlinked(std::uint32_t node, std::uint32_t parent);
+  void build_jump();
 
   TrieArenas& a_;
   TrieGraveyard& graveyard_;
   std::atomic<std::uint32_t> root_{0};
   std::size_t nodes_ = 0;
+  const std::size_t jump_from_;
+  std::atomic<Jump*> jump_{nullptr};
+
+ public:
+  std::size_t bytes() const { return jump_.load(std::memory_order_relaxed) ? sizeof(Jump) : 0; }
 };
 
 // Where bit `pos` (0: the highest) of `key` leads.

@@ -25,12 +25,16 @@ struct NoReaders final : TrieGraveyard {
   void bury_alias(std::uint32_t) override {}
 };
 
-TEST(FibTrie, LongestPrefixAsALinearSearch) {
+// With and without the quick way into big tables.
+class FibTrieProperty : public testing::TestWithParam<std::size_t> {};
+INSTANTIATE_TEST_SUITE_P(JumpFrom, FibTrieProperty, testing::Values(1U, 100U, 1U << 30));
+
+TEST_P(FibTrieProperty, LongestPrefixAsALinearSearch) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
   Random random(seed);
   NoReaders grave;
-  FibTrie trie(grave.arenas, grave);
+  FibTrie trie(grave.arenas, grave, GetParam());
   std::map<std::uint64_t, Prefix4> routes;  // the naive twin
   const auto id = [](Prefix4 p) { return std::uint64_t{p.addr.host} << 8 | p.len; };
   const auto some_key = [&] {
@@ -56,8 +60,14 @@ TEST(FibTrie, LongestPrefixAsALinearSearch) {
     }
     if (step % 10 != 0) continue;
     const Ip4 key = some_key();
-    TrieMatches m;
+    TrieMatches m, rest;
     trie.match(key, m);
+    rest.from = m.from;
+    trie.match_rest(key, rest);
+    std::copy_backward(m.node.begin(), m.node.begin() + m.count,
+                       m.node.begin() + m.count + rest.count);
+    std::copy_n(rest.node.begin(), rest.count, m.node.begin());
+    m.count += rest.count;
     std::vector<Prefix4> want;
     for (const auto& [_, p] : routes)
       if (p.contains(key)) want.push_back(p);

@@ -108,11 +108,8 @@ SockResult<Rtable> ip_route_output_key_hash(Net& net, Flow4& fl4, FibResult& res
     return mkroute_output(net, res, fl4, res.nh->oif, *dev_out, true, story);
   }
 
-  NamedObject why;
-  if (!fib_select_path(net, res, fl4, story != nullptr ? &why : nullptr)) {
-    if (story != nullptr) story->unknown = why;
+  if (!fib_select_path(net, res, fl4, story != nullptr ? &story->unknown : nullptr))
     return err(kUnknown);
-  }
   if (fl4.saddr.is_zero()) {
     if (story != nullptr) story->source_chosen = true;
     fl4.saddr = fib_result_prefsrc(net, res);
