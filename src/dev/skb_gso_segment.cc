@@ -49,24 +49,6 @@ class Reader {
   const Skb* next_;
 };
 
-void take_over(const Skb& from, Skb& to) {
-  to.dev = from.dev;
-  to.trace = from.trace;
-  to.protocol = from.protocol;
-  to.mark = from.mark;
-  to.priority = from.priority;
-  to.hash = from.hash;
-  to.queue_mapping = from.queue_mapping;
-  to.pkt_len = from.pkt_len;  // the whole packet's, as __copy_skb_header() copies skb->cb
-  to.pkt_type = from.pkt_type;
-  to.tstamp = from.tstamp;
-  to.ignore_df = from.ignore_df;
-  to.inet_opt_len = from.inet_opt_len;
-  to.frag_max_size = from.frag_max_size;
-  to.rt = from.rt;
-  to.fl4 = from.fl4;
-}
-
 }  // namespace
 
 SkbPtr udp_gso_segment(Net& net, const Skb& skb) {
@@ -101,7 +83,7 @@ SkbPtr udp_gso_segment(Net& net, const Skb& skb) {
       return nullptr;
     }
     seg->reserve(skb.headroom());
-    take_over(skb, *seg);
+    skb_copy_metadata(skb, *seg);
     seg->set_mac_header();
     std::uint8_t* bytes = seg->put(headers + n);
     seg->network_header = static_cast<std::uint16_t>(seg->mac_header + network);

@@ -33,6 +33,7 @@ TxResult ip_finish_output_gso(Net& net, SkbPtr skb, std::uint32_t mtu) {
   const std::size_t headers = skb->transport_header - skb->network_header + kUdpHlen;
   if (headers + skb->gso_size <= mtu) return ip_finish_output2(net, std::move(skb));
   SkbPtr segments = skb_gso_segment(net, std::move(skb), Stage::ip_finish_output);
+  if (!segments) return TxResult::error(ENOMEM);
   TxResult first_error = TxResult::success();
   Skb* next = segments.release();
   while (next != nullptr) {

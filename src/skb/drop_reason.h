@@ -61,7 +61,7 @@ namespace txp {
   X(RECURSION_LIMIT, false)                                                               \
   X(SOCKET_CLOSE, false)                                                                  \
   X(TXPATH_UNKNOWN, true)        /* the walk met what the engine does not implement */    \
-  X(TXPATH_FRAG_SIBLING, true) /* another fragment of its datagram was refused */ \
+  X(TXPATH_FRAG_SIBLING, true)   /* another fragment of its datagram was refused */       \
   X(TXPATH_DST_DISCARD, true)    /* dst_discard_out(): blackhole and dead routes */       \
   X(TXPATH_DEV_GONE, true)       /* the device went away under a waiting packet */        \
   X(TXPATH_DRIVER_ERROR, true)   /* the driver lost the frame (its system call failed) */ \

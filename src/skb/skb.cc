@@ -162,31 +162,15 @@ void free_skb(SkbPtr owned) {
   pool.put(skb);
 }
 
-namespace {
-
-// Everything but the links, the owner, the memory and the list.
-void copy_header(const Skb& from, Skb& to, std::ptrdiff_t moved) {
-  auto shifted = [moved](std::uint16_t offset) {
-    return offset == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(offset + moved);
-  };
+void skb_copy_metadata(const Skb& from, Skb& to) {
   to.dev = from.dev;
   to.trace = from.trace;
   to.protocol = from.protocol;
-  to.mac_header = shifted(from.mac_header);
-  to.network_header = shifted(from.network_header);
-  to.transport_header = shifted(from.transport_header);
-  to.csum_start = shifted(from.csum_start);
-  to.csum_offset = from.csum_offset;
-  to.csum = from.csum;
-  to.pkt_len = from.pkt_len;
   to.mark = from.mark;
   to.priority = from.priority;
   to.hash = from.hash;
   to.queue_mapping = from.queue_mapping;
-  to.gso_size = from.gso_size;
-  to.gso_segs = from.gso_segs;
-  to.gso_type = from.gso_type;
-  to.ip_summed = from.ip_summed;
+  to.pkt_len = from.pkt_len;
   to.pkt_type = from.pkt_type;
   to.ignore_df = from.ignore_df;
   to.redirected_loop = from.redirected_loop;
@@ -197,6 +181,25 @@ void copy_header(const Skb& from, Skb& to, std::ptrdiff_t moved) {
   to.fl4 = from.fl4;
 }
 
+namespace {
+
+// Header offsets and offload state, for a copy whose bytes lie `moved` further from its head.
+void copy_offsets(const Skb& from, Skb& to, std::ptrdiff_t moved) {
+  auto shifted = [moved](std::uint16_t offset) {
+    return offset == 0 ? std::uint16_t{0} : static_cast<std::uint16_t>(offset + moved);
+  };
+  to.mac_header = shifted(from.mac_header);
+  to.network_header = shifted(from.network_header);
+  to.transport_header = shifted(from.transport_header);
+  to.csum_start = shifted(from.csum_start);
+  to.csum_offset = from.csum_offset;
+  to.csum = from.csum;
+  to.gso_size = from.gso_size;
+  to.gso_segs = from.gso_segs;
+  to.gso_type = from.gso_type;
+  to.ip_summed = from.ip_summed;
+}
+
 }  // namespace
 
 SkbPtr skb_copy(Net& net, const Skb& skb, std::size_t extra_headroom) {
@@ -205,7 +208,8 @@ SkbPtr skb_copy(Net& net, const Skb& skb, std::size_t extra_headroom) {
   if (!copy && skb.tailroom() > 0) copy = alloc_skb(net, headroom + skb.len);
   if (!copy) return nullptr;
   copy->reserve(headroom);
-  copy_header(skb, *copy, static_cast<std::ptrdiff_t>(extra_headroom));
+  skb_copy_metadata(skb, *copy);
+  copy_offsets(skb, *copy, static_cast<std::ptrdiff_t>(extra_headroom));
   // The MAC header may lie before data; take the whole headroom along.
   std::memcpy(copy->head + extra_headroom, skb.head, skb.headroom());
   std::memcpy(copy->put(skb.headlen()), skb.data, skb.headlen());

@@ -77,11 +77,11 @@ struct Skb {
   bool redirected_loop = false;   // a multicast loop copy: accepted without a route on receive
   std::uint8_t inet_opt_len = 0;  // bytes of IP options in the header
   std::uint16_t frag_max_size = 0;
-  std::uint32_t csum = 0;  // payload's sum while the skb waits for its UDP header
+  std::uint32_t csum = 0;     // payload's sum while the skb waits for its UDP header
   std::uint32_t pkt_len = 0;  // qdisc_skb_cb: bytes as disciplines count them
-  Nanos tstamp = 0;        // SO_TXTIME or receive time, ns
-  Rtable rt;               // skb_dst()
-  Flow4 fl4;               // the flow that rt answers, for re-routing (ip_route_me_harder)
+  Nanos tstamp = 0;           // SO_TXTIME or receive time, ns
+  Rtable rt;                  // skb_dst()
+  Flow4 fl4;                  // the flow that rt answers, for re-routing (ip_route_me_harder)
 
   std::span<std::uint8_t> bytes() { return {data, tail}; }
   std::span<const std::uint8_t> bytes() const { return {data, tail}; }
@@ -179,6 +179,9 @@ class SkbPool {
 SkbPtr alloc_skb(Net& net, std::size_t size);
 // skb_copy(): bytes, header fields, route; not the socket. frag_list is copied too. Null: memory.
 SkbPtr skb_copy(Net& net, const Skb& skb, std::size_t extra_headroom = 0);
+// What a fragment, segment or copy shares with its packet (ip_copy_metadata(),
+// __copy_skb_header()): everything but bytes, offsets, checksum and segmentation state and owner.
+void skb_copy_metadata(const Skb& from, Skb& to);
 // Makes the packet one linear block (__skb_linearize()); false when memory is short.
 bool skb_linearize(Net& net, SkbPtr& skb);
 // Charges `skb` to `sk` (skb_set_owner_w()); undoes it (skb_orphan()).
