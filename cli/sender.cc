@@ -378,7 +378,7 @@ std::string Sender::summary() const {
 
 Json Sender::report() {
   Json j = stat_report(net_);
-  const Nanos end = std::max(ended_, net_.clock.now());
+  const Nanos end = ended_ > started_ ? ended_ : net_.clock.now();
   j["send"] = Json{{"datagrams", datagrams_},
                    {"bytes", bytes_},
                    {"seconds", static_cast<double>(end - started_) / static_cast<double>(kSecond)},

@@ -140,10 +140,8 @@ Explanation explain_udp(Net& net, const UdpQuestion& q, std::span<const std::uin
   x.flow.src = source_of(x, q);
   if (q.from_port != 0) x.flow.sport = q.from_port;
   x.masked = trace.masked_fields();
-  if (x.flow.sport)
-    std::erase(x.masked, "udp.sport");
-  else if (std::ranges::find(x.masked, "udp.sport") == x.masked.end())
-    x.masked.insert(x.masked.begin(), "udp.sport");
+  std::erase(x.masked, "udp.sport");
+  if (!x.flow.sport) x.masked.insert(x.masked.begin(), "udp.sport");
   mask_frames(x.frames, x.masked);
   discard_waiting(net);
   return x;

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A laboratory for tests of the command line: two namespaces, near and far, joined by va and vb."""
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import unittest
+
+TXPATH = ""
+NEAR, FAR = "10.77.0.1", "10.77.0.2"
+ETH_P_ALL = 3
+
+
+def enter():
+    """Runs this program again in namespaces of its own, where it may do everything; whatever it
+    makes there vanishes with it. Exit status 77 where that is not allowed."""
+    if os.environ.get("TXPATH_TEST_LAB"):
+        return
+    command = ["unshare"]
+    if os.geteuid() != 0:
+        command += ["--user", "--map-root-user"]
+    command += ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--", "bash",
+                "-c", 'mount -t tmpfs lab /run && ip link set lo up && exec "$@"', "lab"]
+    probe = subprocess.run(command + ["ip", "netns", "add", "probe"], capture_output=True, text=True)
+    if probe.returncode != 0:
+        print("skipped: no network namespaces here:", probe.stderr.strip())
+        sys.exit(77)
+    os.execvpe(command[0], command + [sys.executable, *sys.argv],
+               {**os.environ, "TXPATH_TEST_LAB": "1"})
+
+
+def main():
+    global TXPATH
+    TXPATH = os.path.abspath(sys.argv.pop(1))
+    unittest.main()
+
+
+def sh(line):
+    subprocess.run(line, shell=True, check=True, capture_output=True, text=True)
+
+
+def make():
+    sh(f"""ip netns add near && ip netns add far &&
+        ip link add va netns near type veth peer name vb netns far &&
+        ip -n near addr add {NEAR}/24 dev va && ip -n far addr add {FAR}/24 dev vb &&
+        ip -n near link set lo up && ip -n near link set va up &&
+        ip -n far link set lo up && ip -n far link set vb up &&
+        ip netns exec near sysctl -qw net.ipv6.conf.all.disable_ipv6=1 &&
+        ip netns exec far sysctl -qw net.ipv6.conf.all.disable_ipv6=1""")
+    mac = json.loads(subprocess.check_output("ip -n far -j link show vb", shell=True))[0]["address"]
+    sh(f"ip -n near neigh replace {FAR} lladdr {mac} dev va nud permanent")
+    return mac
+
+
+def remove():
+    sh("ip netns del near && ip netns del far")
+
+
+class Result:
+    def __init__(self, done):
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def txpath(words, netns="near", **kwargs):
+    command = [TXPATH] + (["--netns", netns] if netns else [])
+    command += words.split() if isinstance(words, str) else words
+    return Result(subprocess.run(command, capture_output=True, text=True, timeout=60, **kwargs))
+
+
+def in_netns(name, function):
+    """Calls `function` in a thread that is in the namespace, and answers what it answers."""
+    box = {}
+
+    def run():
+        try:
+            with open(f"/run/netns/{name}") as ns:
+                import ctypes
+                if ctypes.CDLL(None, use_errno=True).setns(ns.fileno(), 0x40000000) != 0:
+                    raise OSError(ctypes.get_errno(), "setns")
+            box["result"] = function()
+        except BaseException as e:  # handed to the caller
+            box["error"] = e
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if "error" in box:
+        raise box["error"]
+    return box.get("result")
+
+
+def sniffer(netns="far", dev="vb"):
+    """A packet socket that sees every frame of `dev`."""
+    def make_socket():
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        s.bind((dev, ETH_P_ALL))
+        return s
+    return in_netns(netns, make_socket)
+
+
+def frames(s, timeout=0.3):
+    """The IPv4 UDP frames that came."""
+    got = []
+    s.settimeout(timeout)
+    try:
+        while True:
+            f = s.recv(70000)
+            if f[12:14] == b"\x08\x00" and f[23] == 17:
+                got.append(f)
+                s.settimeout(0.05)
+    except (TimeoutError, socket.timeout):
+        return got
+
+
+def udp_socket(netns, bind=None):
+    def make_socket():
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        try:
+            if bind:
+                s.bind(bind)
+        except OSError:
+            s.close()
+            raise
+        return s
+    return in_netns(netns, make_socket)
+
+
+def internet_sum(data):
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def complete(frame):
+    """The frame with the UDP checksum that veth leaves to be done, as a network card would send."""
+    f = bytearray(frame)
+    ip, udp = 14, 14 + (f[14] & 15) * 4
+    if struct.unpack("!H", f[20:22])[0] & 0x3FFF:  # a fragment: the kernel has done it
+        return bytes(f)
+    length = struct.unpack("!H", f[udp + 4:udp + 6])[0]
+    f[udp + 6:udp + 8] = b"\0\0"
+    pseudo = bytes(f[ip + 12:ip + 20]) + struct.pack("!HH", 17, length)
+    check = ~internet_sum(pseudo + bytes(f[udp:udp + length])) & 0xFFFF
+    f[udp + 6:udp + 8] = struct.pack("!H", check or 0xFFFF)
+    return bytes(f)
+
+
+def masked(frame, fields):
+    """The frame as `explain` shows it: random fields zero, checksums those of the zeros."""
+    f = bytearray(frame)
+    ihl = (f[14] & 15) * 4
+    if "ip.id" in fields:
+        f[18:20] = b"\0\0"
+        f[24:26] = b"\0\0"
+        f[24:26] = struct.pack("!H", ~internet_sum(bytes(f[14:14 + ihl])) & 0xFFFF)
+    offset = struct.unpack("!H", f[20:22])[0] & 0x1FFF
+    if "udp.sport" in fields and offset == 0:
+        udp = 14 + ihl
+        old, check = struct.unpack("!H", f[udp:udp + 2])[0], struct.unpack("!H", f[udp + 6:udp + 8])[0]
+        total = (~check & 0xFFFF) + (~old & 0xFFFF)
+        total = (total & 0xFFFF) + (total >> 16)
+        total = (total & 0xFFFF) + (total >> 16)
+        new = ~(total or 0xFFFF) & 0xFFFF
+        f[udp:udp + 2] = b"\0\0"
+        f[udp + 6:udp + 8] = struct.pack("!H", new or 0xFFFF)
+    return bytes(f)
