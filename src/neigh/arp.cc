@@ -117,9 +117,9 @@ bool process_request(Net& net, NetDevice& dev, const ArpPacket& arp) {
   return true;
 }
 
-bool is_garp(Net& net, const NetDevice& dev, const ArpPacket& arp) {
+bool is_garp(Net& net, const ArpPacket& arp) {
   return arp.tip == arp.sip && (arp.op != kArpReply || arp.tha == arp.sha) &&
-         inet_dev_addr_type(net, &dev, arp.sip) == RouteType::unicast;
+         inet_addr_type(net, arp.sip) == RouteType::unicast;
 }
 
 // Learning: an entry that there is, or (arp_accept) a new one.
@@ -127,10 +127,9 @@ void update_table(Net& net, NetDevice& dev, const ArpPacket& arp, PacketType typ
   NeighTable::Impl& table = net.neigh->impl();
   Neighbour* n = table.lookup_counted(dev, arp.sip);
   const bool accept = dev.in_dev().conf.arp_accept;
-  const bool garp = (n != nullptr || accept) && is_garp(net, dev, arp);
+  const bool garp = (n != nullptr || accept) && is_garp(net, arp);
   if (n == nullptr && accept &&
-      (garp ||
-       (arp.op == kArpReply && inet_dev_addr_type(net, &dev, arp.sip) == RouteType::unicast)))
+      (garp || (arp.op == kArpReply && inet_addr_type(net, arp.sip) == RouteType::unicast)))
     n = table.create(dev, neigh_key(dev, arp.sip), false, false);
   if (n == nullptr) return;
   // Of several answers the first is taken: it came from the fastest of several proxies.
@@ -152,7 +151,7 @@ void arp_solicit(Net& net, Neighbour& n, std::optional<Ip4> waiting) {
   NetDevice& dev = *n.dev;
   Ip4 saddr;
   const std::uint8_t announce = dev.in_dev().conf.arp_announce;
-  if (waiting && announce < 2 && inet_dev_addr_type(net, &dev, *waiting) == RouteType::local &&
+  if (waiting && announce < 2 && inet_addr_type(net, *waiting) == RouteType::local &&
       (announce == 0 || inet_addr_onlink(dev, n.primary_key, *waiting)))
     saddr = *waiting;
   if (saddr.is_zero()) saddr = inet_select_addr(net, &dev, n.primary_key, kScopeLink);
@@ -186,7 +185,7 @@ bool arp_rcv(Net& net, NetDevice& dev, std::span<const std::uint8_t> packet, Pac
   const InDevConf& conf = dev.in_dev().conf;
   if (arp->tip.is_multicast() || (!conf.route_localnet && arp->tip.is_loopback())) return false;
   if (arp->sip.is_zero()) {  // duplicate address detection (RFC 5227)
-    if (arp->op == kArpRequest && inet_dev_addr_type(net, &dev, arp->tip) == RouteType::local &&
+    if (arp->op == kArpRequest && inet_addr_type(net, arp->tip) == RouteType::local &&
         !arp_ignore(net, dev, arp->sip, arp->tip))
       arp_reply(net, dev, *arp);
     return true;

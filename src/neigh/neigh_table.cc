@@ -28,7 +28,7 @@ std::uint64_t pack(const MacAddr& mac) {
 // arp_constructor(): state and address of what needs no resolution.
 void construct(Net& net, Neighbour& n) {
   const NetDevice& dev = *n.dev;
-  n.type = static_cast<std::uint8_t>(inet_dev_addr_type(net, &dev, n.primary_key));
+  n.type = static_cast<std::uint8_t>(inet_addr_type(net, n.primary_key));
   const auto type = static_cast<RouteType>(n.type);
   const auto noarp = [&n](const MacAddr& mac) {
     n.nud_state.store(Nud::noarp, std::memory_order_relaxed);

@@ -119,6 +119,7 @@ class Explain(unittest.TestCase):
         self.same("to 10.77.0.255:9", "error")
         self.same("to 10.77.0.255:9 broadcast len 3")
         self.same("to 255.255.255.255:9 broadcast oif va len 3")
+        self.same("to 127.255.255.255:9 oif va broadcast")  # lo's, and yet no ARP for it on va
         self.same("to 10.99.0.1:9", "error")
         self.same(f"to {lab.FAR}:0", "error")
         self.same(f"to {lab.FAR}:9 oif nosuch", "error")
@@ -128,7 +129,6 @@ class Explain(unittest.TestCase):
         self.same("from 10.77.0.255:9 to 10.77.0.2:9")
         self.same(f"from 127.0.0.1:9 to {lab.FAR}:9", "error")
         self.same("to 127.0.0.1:9 oif va len 3", "queued")
-        self.same("to 0.0.0.0:9 oif va", "error")
 
     def test_route_types_give_their_errnos(self):
         for kind, error in (("blackhole", "EINVAL"), ("unreachable", "EHOSTUNREACH"),
@@ -162,11 +162,14 @@ class Explain(unittest.TestCase):
     def test_this_host_itself(self):
         self.sniffer.close()
         self.sniffer = lab.sniffer("near", "lo")
-        j = self.explain(f"to {lab.NEAR}:9 len 5")
-        self.assertEqual((j["verdict"], [f["dev"] for f in j["frames"]]), ("sent", ["lo"]))
-        kernel_send(f"to {lab.NEAR}:9 len 5")
-        seen = lab.frames(self.sniffer)
-        self.assertEqual(lab.masked(lab.complete(seen[0]), j["masked"]).hex(), j["frames"][0]["hex"])
+        for words in (f"to {lab.NEAR}:9 len 5", "to 0.0.0.0:9", "to 0.0.0.0:9 oif va",
+                      f"from {lab.NEAR}:7 to 127.1.2.3:9"):
+            j = self.explain(words)
+            self.assertEqual((j["verdict"], [f["dev"] for f in j["frames"]]), ("sent", ["lo"]))
+            self.assertIsNone(kernel_send(words))
+            seen = lab.frames(self.sniffer)[0]  # and once more as it comes in
+            self.assertEqual(lab.masked(lab.complete(seen), j["masked"]).hex(),
+                             j["frames"][0]["hex"], words)
 
     def test_a_device_that_is_down(self):
         lab.sh("ip -n near link set va down")
