@@ -154,6 +154,11 @@ std::string ip_text(const Route& r, const DevNames& names) {
   if (one) {
     add_flags(text, r.nexthops[0].flags);
     if (r.nexthops[0].tclassid != 0) add_realm(text, r.nexthops[0].tclassid);
+  } else if (r.nexthops.size() > 1) {
+    // The route is dead or without carrier when all its hops are (struct fib_info's fib_flags).
+    std::uint8_t all = kNhfDead | kNhfLinkdown;
+    for (const NextHop& nh : r.nexthops) all &= nh.flags;
+    add_flags(text, all);
   }
   add_metrics(text, r.metrics);
   if (r.nexthops.size() > 1) {
