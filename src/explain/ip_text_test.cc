@@ -35,18 +35,19 @@ class IpText : public testing::Test {
  protected:
   void SetUp() override {
     if (!ns_.made()) GTEST_SKIP() << "needs the permission to make a network namespace";
-    ASSERT_TRUE(ns_.sh("ip link set lo up && ip link add va type veth peer name vb && "
-                       "ip link set va up && ip link set vb up"));
+    ASSERT_TRUE(
+        ns_.sh("ip link set lo up && ip link add va type veth peer name vb && "
+               "ip link set va up && ip link set vb up"));
     ASSERT_TRUE(ns_.sh("ip addr add 10.77.0.1/24 brd + dev va && ip addr add 10.78.0.1/24 dev vb"));
   }
   // The texts that an import gives to the messages of `type`.
   std::string texts(MessageType type) {
     std::string all;
     Net net(Net::Options{});
-    const auto report = import_namespace(
-        net, {.netns = ns_.path(), .record = [&](const Message& m) {
-                if (m.type == type) all += std::string(m.text) + "\n";
-              }});
+    const auto report =
+        import_namespace(net, {.netns = ns_.path(), .record = [&](const Message& m) {
+                                 if (m.type == type) all += std::string(m.text) + "\n";
+                               }});
     EXPECT_TRUE(report.has_value()) << report.error().what;
     return all;
   }
@@ -104,13 +105,16 @@ TEST_F(IpText, RoutesAsIpPrintsThem) {
            "10.27.0.0/16 encap ip id 5 dst 10.77.0.9 src 10.77.0.1 tos 3 ttl 8 dev va",
        })
     EXPECT_TRUE(ns_.sh(std::string("ip route add ") + route)) << route;
-  ASSERT_TRUE(ns_.sh("ip nexthop add id 5 via 10.77.0.2 dev va && ip nexthop add id 6 dev vb && "
-                     "ip nexthop add id 7 group 5,3/6 && ip route add 10.30.0.0/16 nhid 5 && "
-                     "ip route add 10.31.0.0/16 nhid 7 metric 9"));
-  expect_same(MessageType::new_route, "ip -4 -o route show table all", "table \\S+ ", " table \\S+");
+  ASSERT_TRUE(
+      ns_.sh("ip nexthop add id 5 via 10.77.0.2 dev va && ip nexthop add id 6 dev vb && "
+             "ip nexthop add id 7 group 5,3/6 && ip route add 10.30.0.0/16 nhid 5 && "
+             "ip route add 10.31.0.0/16 nhid 7 metric 9"));
+  expect_same(MessageType::new_route, "ip -4 -o route show table all", "table \\S+ ",
+              " table \\S+");
   // Without carrier, and with a dead hop.
   ASSERT_TRUE(ns_.sh("ip link set vb down"));
-  expect_same(MessageType::new_route, "ip -4 -o route show table all", "table \\S+ ", " table \\S+");
+  expect_same(MessageType::new_route, "ip -4 -o route show table all", "table \\S+ ",
+              " table \\S+");
 }
 
 TEST_F(IpText, RulesAsIpPrintsThem) {
@@ -187,8 +191,9 @@ TEST_F(IpText, DisciplinesAsTcPrintsThem) {
   same();
   ns_.sh("tc qdisc replace dev vb root tbf rate 1mbit burst 32kbit latency 400ms");
   same();
-  ns_.sh("tc qdisc replace dev vb root tbf rate 12345kbit burst 5000 limit 9000 peakrate 20mbit "
-         "mtu 1600");
+  ns_.sh(
+      "tc qdisc replace dev vb root tbf rate 12345kbit burst 5000 limit 9000 peakrate 20mbit "
+      "mtu 1600");
   same();
   ns_.sh("tc qdisc replace dev va root handle 2: htb default 30");
   ns_.sh("tc qdisc replace dev vb root pfifo_fast");

@@ -17,8 +17,8 @@ namespace txp {
 
 namespace {
 
-constexpr std::size_t kMaxName = 15;           // IFNAMSIZ - 1
-constexpr std::uint32_t kMaxTxQueues = 65536;  // more is not a device but an attack
+constexpr std::size_t kMaxName = 15;          // IFNAMSIZ - 1
+constexpr std::uint32_t kMaxTxQueues = 4096;  // as rtnl_create_link() allows
 
 std::string_view operstate_name(std::uint8_t state) {
   static constexpr std::array<std::string_view, 7> kNames{

@@ -19,6 +19,9 @@ struct ImportOptions {
   std::string netns;
   // Sees every message (a snapshot being written). May be empty.
   MessageSink record;
+  // Live following only: bytes of notifications that the kernel keeps for us (it may give less to
+  // those without CAP_NET_ADMIN). 32 MiB are some 100,000 changes of routes.
+  int notification_buffer = 32 * 1024 * 1024;
 };
 
 struct ImportReport {

@@ -21,6 +21,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "dev/netdevice.h"
 #include "mirror/attrs.h"
 #include "mirror/importer.h"
 #include "mirror/mirror.h"
@@ -32,8 +33,10 @@ namespace txp {
 
 namespace {
 
-constexpr int kReceiveBuffer = 32 * 1024 * 1024;   // bytes; some 100,000 route changes
-constexpr Nanos kSlowPeriod = kSecond;             // how old what the kernel never announces may be
+constexpr int kReceiveBuffer = 32 * 1024 * 1024;  // bytes; some 100,000 route changes
+constexpr Nanos kSlowPeriod = kSecond;            // how old what the kernel never announces may be
+constexpr Nanos kManyDevicesPeriod = 10 * kSecond;  // the same where there is much to read
+constexpr std::size_t kManyDevices = 64;
 constexpr Nanos kExceptionsPeriod = 10 * kSecond;  // with a large table the kernel walks all of it
 constexpr std::size_t kLargeTable = 100'000;       // routes
 constexpr unsigned kIpv4McaddrGroup = 37;          // RTNLGRP_IPV4_MCADDR, since 6.15
@@ -84,7 +87,7 @@ struct Live::Impl {
     if (epoll >= 0) close(epoll);
   }
 
-  Result<void> subscribe();
+  Result<void> subscribe(int receive_buffer);
   void watch(const NlSocket& s) const {
     epoll_event e{};
     e.events = EPOLLIN;
@@ -97,14 +100,14 @@ struct Live::Impl {
   Result<void> reread_stale();
 };
 
-Result<void> Live::Impl::subscribe() {
+Result<void> Live::Impl::subscribe(int receive_buffer) {
   Result<void> result;
   reader->thread().run([&] {
     const auto open = [&](int bus, std::unique_ptr<NlSocket>& into) {
       auto s = NlSocket::open(bus);
       if (!s) return s.error();
       into = std::make_unique<NlSocket>(std::move(*s));
-      into->set_receive_buffer(kReceiveBuffer);
+      into->set_receive_buffer(receive_buffer);
       return 0;
     };
     int error = open(NETLINK_ROUTE, route);
@@ -156,15 +159,21 @@ Result<std::size_t> Live::Impl::drain(bool& lost) {
     const auto type = rtnetlink_type(h.nlmsg_type);
     if (type) result = mirror.apply({*type, bytes, {}});
   });
-  lost |= error == ENOBUFS;
-  if (error != 0 && error != ENOBUFS)
+  if (error == ENOBUFS) {
+    // What is still queued is older than the dump that must follow, and the kernel tells of the
+    // next loss only after the queue was empty once.
+    lost = true;
+    while (route->receive([&n](const nlmsghdr&, Bytes) { ++n; }) == ENOBUFS) continue;
+    result = {};
+  } else if (error != 0) {
     return fail(fmt::format("rtnetlink notifications: {}", std::strerror(error)));
+  }
   if (!result) return std::unexpected(result.error());
   const auto hint = [&](const std::unique_ptr<NlSocket>& s, MirrorPart part) {
     if (!s) return;
     bool any = false;
-    const int code = s->receive([&](const nlmsghdr&, Bytes) { any = true; });
-    if (any || code == ENOBUFS) mirror.set_stale(part, true);
+    while (s->receive([&any](const nlmsghdr&, Bytes) { any = true; }) == ENOBUFS) any = true;
+    if (any) mirror.set_stale(part, true);
     n += any ? 1 : 0;
   };
   hint(nft, MirrorPart::nft);
@@ -210,7 +219,8 @@ Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options)
   impl->reader = std::move(*reader);
   impl->epoll = epoll_create1(EPOLL_CLOEXEC);
   if (impl->epoll < 0) return fail(fmt::format("epoll: {}", std::strerror(errno)));
-  if (auto subscribed = impl->subscribe(); !subscribed) return std::unexpected(subscribed.error());
+  if (auto subscribed = impl->subscribe(options.notification_buffer); !subscribed)
+    return std::unexpected(subscribed.error());
   const std::lock_guard guard(net.rtnl);
   const auto messages = import_all(*impl->reader, impl->mirror, false, options.record);
   if (!messages) return std::unexpected(messages.error());
@@ -242,7 +252,8 @@ Result<std::size_t> Live::pump() {
     return *n + 1;
   }
   const Nanos now = i.net.clock.now();
-  if (now - i.slow_read >= kSlowPeriod) {
+  const bool many = i.net.dev->all().size() > kManyDevices;
+  if (now - i.slow_read >= (many ? kManyDevicesPeriod : kSlowPeriod)) {
     i.slow_read = now;
     for (const MirrorPart p :
          {MirrorPart::sysctls, MirrorPart::egress_hooks, MirrorPart::xps, MirrorPart::foreign_hooks,

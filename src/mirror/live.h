@@ -28,7 +28,8 @@ class Live {
   // Readable when pump() has work.
   int fd() const;
   // Applies what has come, without waiting. What the kernel does not announce (sysctls, routes that
-  // went with a link) is read again: at once when a message hints at it, and sysctls every second.
+  // went with a link) is read again: at once when a message hints at it, and sysctls
+  // every second (every ten with more than 64 interfaces).
   // Answers how many messages were applied. After an Error the Net may be out of date: open anew.
   [[nodiscard]] Result<std::size_t> pump();
 

@@ -193,6 +193,10 @@ Result<void> Mirror::add(Route&& route, const Decoded& d) {
     return {};
   }
   ++routes_seen_;
+  // `ip route prepend`: the notification does not say that it stands before its equals.
+  if (following_ && !gathering(MirrorPart::routes) &&
+      (d.nlmsg_flags & (NLM_F_REPLACE | NLM_F_APPEND)) == 0 && net_.fib->occupied(route))
+    set_stale(MirrorPart::routes, true);
   const bool replace = !gathering(MirrorPart::routes) && (d.nlmsg_flags & NLM_F_REPLACE) != 0;
   const auto added = replace ? net_.fib->replace(route) : net_.fib->add(route);
   if (!added) return fail("RTM_NEWROUTE: " + added.error().what);
@@ -261,6 +265,7 @@ Result<void> Mirror::add(QdiscSpec&& q, const Decoded& d) {
   const NetDevice* dev = net_.dev->by_index(q.ifindex);
   if (dev == nullptr) return {};
   Device& device = devices_[q.ifindex];
+  if (device.qdiscs.size() > 65536) return fail("more disciplines than a device can have");
   std::erase_if(device.qdiscs, [&q](const QdiscSpec& other) {
     return other.parent == q.parent && other.handle == q.handle;
   });

@@ -186,10 +186,10 @@ TEST_F(Snapshot, EachBrokenFileHasOneClearError) {
             "f:2: \"raw\" is not hexadecimal");
   EXPECT_EQ(error(header + R"({"type":"RTM_NEWROUTE","text":"","raw":"00"})"),
             "f:2: RTM_NEWROUTE: 1 bytes are less than a netlink header");
-  EXPECT_EQ(error(header + R"({"type":"RTM_NEWROUTE","text":"","raw":"ff000000000000000000000000000000"})"),
+  EXPECT_EQ(error(header +
+                  R"({"type":"RTM_NEWROUTE","text":"","raw":"ff000000000000000000000000000000"})"),
             "f:2: RTM_NEWROUTE: the header says 255 bytes, there are 16");
-  EXPECT_EQ(error(header + R"({"type":"end","lines":3})"),
-            "f:2: 3 lines are told, 0 are there");
+  EXPECT_EQ(error(header + R"({"type":"end","lines":3})"), "f:2: 3 lines are told, 0 are there");
   EXPECT_EQ(error(header + R"({"type":"end","lines":0})" + "\n{}\n"),
             "f:3: something follows the end");
   EXPECT_EQ(error(header + R"({"type":"sysctl","text":"","raw":"6e65743d31"})" + "\n" +
@@ -207,8 +207,7 @@ TEST_F(Snapshot, EscapedTextIsReadAndWritten) {
   {
     SnapshotWriter writer(path);
     ASSERT_TRUE(writer.open().has_value());
-    writer.add(
-        {MessageType::sysctl, {static_cast<const std::uint8_t*>(bytes), raw.size()}, text});
+    writer.add({MessageType::sysctl, {static_cast<const std::uint8_t*>(bytes), raw.size()}, text});
     ASSERT_TRUE(writer.commit().has_value());
   }
   Net net(Net::Options{});
@@ -222,8 +221,9 @@ TEST(Import, SaysWhichNamespaceIsMissing) {
   Net net(Net::Options{});
   EXPECT_EQ(import_namespace(net, {.netns = "no-such-netns", .record = {}}).error().what,
             "network namespace no-such-netns: No such file or directory");
-  EXPECT_NE(import_namespace(net, {.netns = "/dev/null", .record = {}}).error().what.find(
-                "cannot enter the network namespace /dev/null"),
+  EXPECT_NE(import_namespace(net, {.netns = "/dev/null", .record = {}})
+                .error()
+                .what.find("cannot enter the network namespace /dev/null"),
             std::string::npos);
 }
 

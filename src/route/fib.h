@@ -30,6 +30,8 @@ class FibTables {
   // The first that matches prefix, tos, priority, type, scope, protocol and next hops where given.
   // Not given: type unspec, scope nowhere, and zero or empty otherwise.
   bool remove(const Route& route);
+  // Whether a route with the same table, prefix, tos and priority is there.
+  bool occupied(const Route& route) const;
   // fib_sync_down_dev() and fib_flush(): a device went away. Its hops die, and the routes left
   // without a living one go.
   void flush_dev(int ifindex);

@@ -355,6 +355,19 @@ FibTables::~FibTables() = default;
 Result<void> FibTables::add(const Route& route) { return impl_->insert(route, false); }
 Result<void> FibTables::replace(const Route& route) { return impl_->insert(route, true); }
 bool FibTables::remove(const Route& route) { return impl_->erase(route); }
+bool FibTables::occupied(const Route& route) const {
+  const FibTable* table = impl_->get_table(route.table);
+  if (table == nullptr || route.dst.len > 32) return false;
+  const std::uint32_t node = table->trie.find(route.dst);
+  if (node == 0) return false;
+  for (std::uint32_t i = impl_->arenas.nodes.at(node).alias.load(std::memory_order_relaxed);
+       i != 0;) {
+    const FibAlias& fa = impl_->arenas.aliases.at(i);
+    if (fa.tos == route.tos && impl_->info(fa).priority == route.priority) return true;
+    i = fa.next.load(std::memory_order_relaxed);
+  }
+  return false;
+}
 void FibTables::clear() { impl_->clear(); }
 std::size_t FibTables::size() const { return impl_->routes; }
 

@@ -79,6 +79,13 @@ SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace) {
   FibResult res;
   const SockResult<Rtable> rt = ip_route_output_key_hash(net, fl4, res, story ? &*story : nullptr);
   if (rt && fl4.proto != 0) fl4.oif = rt->dev->ifindex;
+  // xfrm_lookup_route(): an IPsec policy that the engine cannot evaluate.
+  if (const auto* obstacles = net.obstacles(); obstacles != nullptr && rt && fl4.proto != 0)
+    for (const Net::Obstacle& o : *obstacles)
+      if (o.stage == kStage) {
+        if (trace != nullptr) trace->unknown(kStage, NamedObject{.kind = o.kind, .text = o.text});
+        return err(kUnknown);
+      }
   if (trace != nullptr) {
     tell_lookup(net, res, *story, *trace);
     if (rt) {
