@@ -109,7 +109,7 @@ std::expected<void, SendFailure> Sender::open() {
     if (net_.dev->by_name(name) == nullptr)
       return failure(fmt::format("--device {0}={1}: there is no device {0}", name, kind));
   }
-  if (auto done = check_route(); !done) return failure(done.error().what);
+  if (auto done = check_destination(); !done) return failure(done.error().what);
   if (auto done = attach_drivers(); !done) return failure(done.error().what);
   return open_socket();
 }
@@ -134,28 +134,16 @@ Result<void> Sender::attach_drivers() {
 }
 
 // The kernel's own sockets are out of reach: what the engine loops back stays in the engine.
-Result<void> Sender::check_route() {
-  const UdpQuestion& q = options_.question;
+Result<void> Sender::check_destination() {
+  const Ip4 to = options_.question.to;
   const RcuReader reader;
-  Flow4 flow;
-  flow.daddr = q.to;
-  flow.dport = q.to_port;
-  flow.proto = IPPROTO_UDP;
-  flow.saddr = q.from.value_or(Ip4{});
-  flow.sport = q.from_port;
-  flow.mark = q.mark.value_or(0);
-  flow.tos = static_cast<std::uint8_t>(q.tos.value_or(0) & 0xfc);
-  flow.uid = ::geteuid();
-  if (!q.oif.empty())
-    if (const NetDevice* dev = net_.dev->by_name(q.oif); dev != nullptr) flow.oif = dev->ifindex;
-  const auto rt = ip_route_output_flow(net_, flow, nullptr);
-  if (!rt || rt->dev == nullptr || (rt->dev->flags() & kIffLoopback) == 0 ||
-      options_.devices.contains(rt->dev->name()))
-    return {};
+  const NetDevice* lo = net_.dev->loopback();
+  if (lo == nullptr || options_.devices.contains(lo->name())) return {};
+  if (!to.is_zero() && inet_addr_type(net_, to) != RouteType::local) return {};
   return fail(fmt::format(
       "to {}: it is this host itself, whose sockets the engine cannot reach; --device {}=loopback "
       "sends within the engine",
-      q.to.str(), rt->dev->name()));
+      to.str(), lo->name()));
 }
 
 std::expected<void, SendFailure> Sender::open_socket() {
@@ -193,11 +181,12 @@ Result<void> Sender::service(Nanos wait, int also_fd) {
 Result<void> Sender::wait_for_neighbours() {
   if (!patient_ || net_.neigh->queued() == 0) return {};
   const Nanos until = net_.clock.now() + kDrain;
+  const std::uint64_t dropped = net_.totals().dropped;
   while (net_.neigh->queued() > 0 && net_.clock.now() < until && !stopped()) {
     if (auto served = service(until - net_.clock.now()); !served) return served;
     once_a_second(nullptr);
   }
-  patient_ = net_.neigh->queued() == 0 && net_.neigh->stats().res_failed == 0;
+  patient_ = net_.neigh->queued() == 0 && net_.totals().dropped == dropped;
   return {};
 }
 
@@ -341,9 +330,9 @@ void Sender::print_trace(std::size_t number) {
     std::string words = fields_line(s.out);
     for (const ReportObject& o : s.by)
       words += fmt::format("{}[{} {}]", words.empty() ? "" : " ", o.kind, object_line(o));
-    fmt::print(to, "#{} +{:.1f} us {:<22} {} {} B {}\n", number + 1,
+    fmt::print(to, "#{} {:>9.1f} us  {:<22} {:>5} B  {}{}{}\n", number + 1,
                static_cast<double>(trace.stages()[i].at - trace.stages()[0].at) / 1e3,
-               name(s.stage), s.result, s.len, words);
+               name(s.stage), s.len, s.result, words.empty() ? "" : "  ", words);
   }
   std::fflush(to);
 }

@@ -68,7 +68,7 @@ class Sender {
  private:
   struct KernelPort;
   [[nodiscard]] Result<void> attach_drivers();
-  [[nodiscard]] Result<void> check_route();
+  [[nodiscard]] Result<void> check_destination();
   [[nodiscard]] std::expected<void, SendFailure> open_socket();
   [[nodiscard]] std::expected<void, SendFailure> send_one(std::span<const std::uint8_t> payload);
   [[nodiscard]] Result<void> service(Nanos wait, int also_fd = -1);

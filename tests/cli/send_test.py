@@ -57,6 +57,7 @@ class Send(unittest.TestCase):
         self.assertEqual(self.conserved(j), {"sent": 20, "delivered": 20, "dropped": 0, "queued": 0})
         self.assertEqual(j["stages"]["ndo_start_xmit"]["packets"], 20)
         self.assertEqual(j["stages"]["ip_output"]["bytes"], 20 * 78)
+        self.assertEqual(j["stages"]["ip_route_output_flow"]["packets"], 20)
         self.assertEqual(j["snmp"]["Udp"]["OutDatagrams"], 20)
         self.assertEqual(j["devices"]["va"]["tx_packets"], 20)
 
@@ -115,8 +116,8 @@ class Send(unittest.TestCase):
     def test_trace_lines_name_the_stages(self):
         out = self.send("--count 3 --trace 2").out
         for n in (1, 2):
-            self.assertRegex(out, rf"(?m)^#{n} \+0\.0 us sock_sendmsg ")
-            self.assertRegex(out, rf"(?m)^#{n} \S+ us ndo_start_xmit ")
+            self.assertRegex(out, rf"(?m)^#{n} +0\.0 us  sock_sendmsg +100 B  ok$")
+            self.assertRegex(out, rf"(?m)^#{n} +\S+ us  ndo_start_xmit +142 B  ok$")
         self.assertNotIn("#3 ", out)
 
     def test_errors_are_the_kernels(self):
