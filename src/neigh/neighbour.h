@@ -41,7 +41,8 @@ struct NeighParms;
 //                timer, p = U + A + M        FAILED       drops what waits: NEIGH_FAILED, and ICMP
 //                                                         host unreachable to the senders
 //                reply to us                 REACHABLE    takes the address, sends what waited
-//                request, broadcast reply    STALE        takes the address, sends what waited
+//                request, broadcast reply    STALE        takes the address, sends what waited, which
+//                                                         makes it DELAY at once
 //  STALE         packet                      DELAY        is sent; timer in delay_first_probe_time
 //                reply to us                 REACHABLE
 //  DELAY         timer, confirmed since      REACHABLE
