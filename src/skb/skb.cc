@@ -39,7 +39,7 @@ std::uint32_t skb_truesize(std::uint32_t linear_size) {
   // truesize is what kmalloc really gives, plus the aligned sk_buff.
   constexpr std::uint32_t kSharedInfo = 320;
   constexpr std::uint32_t kSkBuff = 256;
-  constexpr std::uint32_t kSmallHead = 704;  // SKB_SMALL_HEAD_CACHE_SIZE with MAX_TCP_HEADER 320
+  constexpr std::uint32_t kSmallHead = 576;  // SKB_SMALL_HEAD_CACHE_SIZE with MAX_TCP_HEADER 256
   const std::uint32_t want = data_align(linear_size) + kSharedInfo;
   if (want <= kSmallHead) return kSkBuff + kSmallHead;
   std::uint32_t slab = 1024;
