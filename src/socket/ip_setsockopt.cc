@@ -106,6 +106,7 @@ SockResult<void> membership(Sock& sk, std::span<const std::uint8_t> value, bool 
   const NetDevice* dev = find_mc_dev(sk.net, *m);
   if (dev == nullptr) return err(ENODEV);
   std::vector<Ip4> groups = dev->in_dev().mc_groups;
+  const std::lock_guard receivers(sk.rx_lock);  // udp_table.cc reads them
   const auto mine = std::ranges::find(sk.memberships, std::pair(dev->ifindex, m->multiaddr));
   if (join) {
     if (mine != sk.memberships.end()) return err(EADDRINUSE);

@@ -131,7 +131,7 @@ class Sock {
   std::mutex space_lock;
   std::condition_variable space;
 
-  std::vector<std::pair<int, Ip4>> memberships;  // IP_ADD_MEMBERSHIP: ifindex, group; under lock
+  std::vector<std::pair<int, Ip4>> memberships;  // IP_ADD_MEMBERSHIP: ifindex, group; rx_lock
 
   Sock* hash_next = nullptr;
 };

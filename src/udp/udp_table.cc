@@ -128,15 +128,22 @@ Sock* lookup2(Sock* chain, Ip4 saddr, std::uint16_t sport, Ip4 rcv_saddr, std::u
   return result;
 }
 
-bool is_mcast_sock(const Sock& sk, Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
+// ip_mc_sf_allow() without source filters.
+bool ip_mc_sf_allow(Sock& sk, Ip4 group, int dif) {
+  if (!group.is_multicast()) return true;
+  const std::lock_guard guard(sk.rx_lock);
+  return sk.mc_all ||
+         std::ranges::find(sk.memberships, std::pair(dif, group)) != sk.memberships.end();
+}
+
+bool is_mcast_sock(Sock& sk, Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
                    int dif) {
   if (sk.inet_num != dport) return false;
   if (!sk.inet_daddr.is_zero() && sk.inet_daddr != saddr) return false;
   if (sk.inet_dport != 0 && sk.inet_dport != sport) return false;
   if (!sk.inet_rcv_saddr.is_zero() && sk.inet_rcv_saddr != daddr) return false;
   if (!bound_dev_eq(sk, dif)) return false;
-  // ip_mc_sf_allow() for a socket that has joined nothing itself.
-  return !daddr.is_multicast() || sk.mc_all;
+  return ip_mc_sf_allow(sk, daddr, dif);
 }
 
 }  // namespace

@@ -55,7 +55,6 @@ struct Host {
     Link eth;
     eth.ifindex = 2;
     eth.name = "eth0";
-    eth.kind = "veth";
     eth.flags = kIffUp | kIffBroadcast | kIffMulticast | kIffRunning | kIffLowerUp;
     eth.mtu = mtu;
     eth.address = mac(mac_last);
