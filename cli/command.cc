@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,12 +83,6 @@ Result<void> enter_netns(const std::string& name) {
                                         : "");
   }
   ::close(fd);
-  // /sys shows the devices of the namespace it was mounted in: mount it anew, for us alone, as
-  // `ip netns exec` does. Where that is not allowed, the importer says what it could not read.
-  if (::unshare(CLONE_NEWNS) == 0 && ::mount("", "/", "none", MS_SLAVE | MS_REC, nullptr) == 0) {
-    ::umount2("/sys", MNT_DETACH);
-    (void)::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr);
-  }
   return {};
 }
 

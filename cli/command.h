@@ -42,8 +42,8 @@ std::optional<int> parse(CLI::App& app, const Arguments& arguments);
 int print(std::string_view text);
 bool colours();  // standard output is a terminal that wants colours
 
-// From here on the calling thread is in the namespace `name` (as `ip netns exec`): a name in
-// /run/netns, or a path. Before any other thread exists.
+// From here on the calling thread is in the network namespace `name`: a name in /run/netns, or a
+// path. Before any other thread exists.
 [[nodiscard]] Result<void> enter_netns(const std::string& name);
 
 }  // namespace txp::cli

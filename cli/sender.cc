@@ -124,6 +124,9 @@ Result<void> Sender::attach_drivers() {
     if (chosen == options_.devices.end() && !usable(*dev)) continue;
     const std::string kind = chosen == options_.devices.end() ? "af_packet" : chosen->second;
     auto driver = make_driver(net_, *dev, kind);
+    if (!driver && chosen == options_.devices.end())
+      return fail(fmt::format("{}; --device {}=KIND chooses another way", driver.error().what,
+                              dev->name()));
     if (!driver)
       return fail(fmt::format("--device {}={}: {}", dev->name(), kind, driver.error().what));
     if (capture_) driver = make_capture(std::move(*driver), capture_);

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 TXPATH = ""
@@ -38,8 +39,16 @@ def main():
     unittest.main()
 
 
+def has_users():
+    """Whether there are other users here than root: not in a user namespace of our own."""
+    with open("/proc/self/uid_map") as f:
+        return int(f.read().split()[2]) > 1000
+
+
 def sh(line):
-    subprocess.run(line, shell=True, check=True, capture_output=True, text=True)
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{line}: {done.stderr}")
 
 
 def make():
@@ -61,7 +70,10 @@ def remove():
 
 class Result:
     def __init__(self, done):
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+        self.code, self.out = done.returncode, done.stdout
+        # In a user namespace some things cannot be read, and that is said.
+        self.err = "".join(line for line in done.stderr.splitlines(keepends=True)
+                           if not line.startswith("txpath: warning: "))
 
     @property
     def json(self):
@@ -123,7 +135,10 @@ def frames(s, timeout=0.3):
 def udp_socket(netns, bind=None):
     def make_socket():
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        try:  # more room, where that is allowed
+            s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+        except PermissionError:
+            pass
         try:
             if bind:
                 s.bind(bind)
@@ -132,6 +147,44 @@ def udp_socket(netns, bind=None):
             raise
         return s
     return in_netns(netns, make_socket)
+
+
+class Receiver:
+    """An ordinary socket whose datagrams are taken as they come: (payload, sender)."""
+
+    def __init__(self, netns, address):
+        self.socket = udp_socket(netns, address)
+        self.socket.settimeout(0.05)
+        self.got, self.ending = [], False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        while not self.ending:
+            try:
+                self.got.append(self.socket.recvfrom(70000))
+            except (TimeoutError, socket.timeout):
+                pass
+
+    def first(self):
+        """The first datagram; waits for it."""
+        deadline = time.monotonic() + 20
+        while not self.got and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.got[0]
+
+    def payloads(self):
+        """All of them, once no more come."""
+        before = -1
+        while before != len(self.got):
+            before = len(self.got)
+            time.sleep(0.2)
+        return [payload for payload, _ in self.got]
+
+    def close(self):
+        self.ending = True
+        self.thread.join()
+        self.socket.close()
 
 
 def internet_sum(data):
