@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's world: a Net that mirrors the sending namespace, AF_PACKET drivers behind its
+// devices, and the engine's own sockets.
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <time.h>
+
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <set>
+#include <sstream>
+
+#include "base/rcu.h"
+#include "dev/netdevice.h"
+#include "drivers/registry.h"
+#include "kernel_diff/world.h"
+#include "mirror/live.h"
+#include "net.h"
+#include "observe/counters.h"
+#include "socket/sock.h"
+#include "udp/udp_table.h"
+
+namespace txp::kdiff {
+namespace {
+
+constexpr Nanos kPatience = 100 * kMillisecond;  // for what should come to its end by itself
+
+SockAddr4 from_sockaddr(const sockaddr_in& a) {
+  return {Ip4{ntohl(a.sin_addr.s_addr)}, ntohs(a.sin_port), a.sin_family};
+}
+sockaddr_in to_sockaddr(Ip4 addr, std::uint16_t port) {
+  sockaddr_in a{};
+  a.sin_family = AF_INET;
+  a.sin_port = htons(port);
+  a.sin_addr.s_addr = htonl(addr.host);
+  return a;
+}
+
+template <typename T>
+Answer answer(const SockResult<T>& r) {
+  if (!r) return -r.error().code;
+  if constexpr (std::is_void_v<T>)
+    return 0;
+  else
+    return static_cast<Answer>(*r);
+}
+
+// What the engine's loopback carries: the kernel's capture of `lo` sees the same moment.
+class LoopbackTap final : public Tap {
+ public:
+  void packet(const Net&, const NetDevice& dev, const Skb& skb, bool outgoing) override {
+    if (!outgoing || (dev.flags() & kIffLoopback) == 0) return;
+    Bytes frame(skb.bytes().begin(), skb.bytes().end());
+    for (const Skb* part = skb.frag_list; part != nullptr; part = part->next)
+      frame.insert(frame.end(), part->bytes().begin(), part->bytes().end());
+    test::Offloads o;
+    o.needs_csum = skb.ip_summed == IpSummed::partial;
+    o.csum_start = static_cast<std::uint16_t>(skb.head + skb.csum_start - skb.data);
+    o.csum_offset = skb.csum_offset;
+    o.gso_size = skb.gso_size;
+    const std::size_t len = frame.size();
+    const std::lock_guard guard(mutex_);
+    bool first = true;
+    for (Bytes& f : test::complete(std::move(frame), o)) {
+      frames_.push_back({dev.name(), std::move(f), o.gso_size != 0 ? len : 0, first});
+      first = false;
+    }
+  }
+  std::vector<test::WireFrame> take() {
+    const std::lock_guard guard(mutex_);
+    return std::exchange(frames_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<test::WireFrame> frames_;
+};
+
+// The names that the running kernel has; ours beyond them cannot be compared.
+std::set<std::string> kernel_counter_names() {
+  std::set<std::string> all;
+  for (const char* path : {"/proc/net/snmp", "/proc/net/netstat"}) {
+    std::ifstream file(path);
+    std::string names;
+    std::string values;
+    while (std::getline(file, names) && std::getline(file, values)) {
+      std::istringstream words(names);
+      std::string group;
+      std::string name;
+      words >> group;
+      group.pop_back();  // the colon
+      while (words >> name) all.insert(group + "." + name);
+    }
+  }
+  return all;
+}
+
+class EngineWorld final : public World {
+ public:
+  explicit EngineWorld(test::Lab& lab) : lab_(lab), net_(std::make_unique<Net>(Net::Options{})) {}
+  ~EngineWorld() override {
+    for (const auto& [handle, sk] : socks_) inet_release(*sk);
+    (void)net_->drain(kPatience);
+    {
+      const std::lock_guard guard(net_->rtnl);
+      net_->dev->remove_tap(&lo_);
+    }
+    live_.reset();
+  }
+  EngineWorld(const EngineWorld&) = delete;
+  EngineWorld& operator=(const EngineWorld&) = delete;
+
+  Result<void> begin() override {
+    Result<std::unique_ptr<Live>> live = Live::open(*net_, {});
+    if (!live) return std::unexpected(live.error());
+    live_ = std::move(*live);
+    for (const std::string& w : live_->report().warnings) notes_.push_back(w);
+    const std::lock_guard guard(net_->rtnl);
+    for (NetDevice* dev : net_->dev->all()) {
+      if ((dev->flags() & kIffLoopback) != 0) continue;
+      Result<std::unique_ptr<Driver>> driver = make_driver(*net_, *dev, "af_packet");
+      if (!driver) return std::unexpected(driver.error());
+      net_->dev->attach(*dev, std::move(*driver));
+    }
+    net_->dev->add_tap(nullptr, &lo_);
+    return {};
+  }
+
+  Result<void> changed() override {
+    // A sysctl announces nothing; the mirror reads those again every second.
+    return pump(20 * kMillisecond);
+  }
+
+  void settle(int ms) override {
+    const Nanos start = now();
+    const Nanos least = start + ms * kMillisecond;
+    for (;;) {
+      if (Result<void> done = pump(0); !done) {
+        notes_.push_back(done.error().what);
+        return;
+      }
+      (void)net_->poll();
+      const Nanos t = now();
+      if (t >= least && (net_->totals().queued == 0 || t >= std::max(least, start + kPatience)))
+        break;
+      wait_for_live(ms == 0 ? 1 : 2);
+    }
+    // The frame crosses the veth in the peer's softirq, as in the kernel's world.
+    std::vector<pollfd> fds;
+    for (const int fd : lab_.capture_fds()) fds.push_back({fd, POLLIN, 0});
+    if (ms == 0) (void)::poll(fds.data(), fds.size(), 3);
+  }
+
+  Answer socket(std::uint32_t uid) override {
+    const int handle = next_++;
+    Sock* sk = inet_create(*net_, uid);
+    sk->nonblocking = false;
+    socks_[handle] = sk;
+    return handle;
+  }
+  Answer bind(int s, const sockaddr_in& a) override {
+    return answer(inet_bind(*socks_.at(s), from_sockaddr(a)));
+  }
+  Answer connect(int s, const sockaddr_in& a) override {
+    return answer(inet_dgram_connect(*socks_.at(s), from_sockaddr(a)));
+  }
+
+  Answer send(int s, const SendCall& call) override {
+    const iovec part{const_cast<std::uint8_t*>(call.payload.data()), call.payload.size()};
+    MsgHdr m;
+    if (call.addr != nullptr) m.name = from_sockaddr(*call.addr);
+    m.namelen = call.addrlen;
+    m.iov = {&part, 1};
+    m.control = call.control;
+    m.flags = call.flags;
+    return answer(sock_sendmsg(*net_, *socks_.at(s), m));
+  }
+
+  Answer recv(int s, Received& to) override {
+    SockResult<Datagram> d = udp_recvmsg(*socks_.at(s));
+    if (!d) return -d.error().code;
+    to.from = to_sockaddr(d->from.addr, d->from.port);
+    to.payload = std::move(d->payload);
+    return static_cast<Answer>(to.payload.size());
+  }
+
+  Answer setsockopt(int s, int level, int option, std::span<const std::uint8_t> value) override {
+    return answer(sock_setsockopt(*socks_.at(s), level, option, value));
+  }
+  Answer getsockopt(int s, int level, int option, Bytes& value) override {
+    value.resize(256);
+    const SockResult<std::size_t> n = sock_getsockopt(*socks_.at(s), level, option, value);
+    value.resize(n ? *n : 0);
+    return n ? 0 : -n.error().code;
+  }
+  // inet_getname().
+  Answer getsockname(int s, sockaddr_in& to) override {
+    const Sock& sk = *socks_.at(s);
+    to = to_sockaddr(sk.inet_rcv_saddr.is_zero() ? sk.inet_saddr : sk.inet_rcv_saddr, sk.inet_num);
+    return 0;
+  }
+  Answer shutdown(int s, int how) override { return answer(inet_shutdown(*socks_.at(s), how)); }
+  Answer close(int s) override {
+    inet_release(*socks_.at(s));
+    socks_.erase(s);
+    return 0;
+  }
+
+  std::vector<test::WireFrame> loopback_frames() override { return lo_.take(); }
+
+  Counters counters() override {
+    static const std::set<std::string> known = kernel_counter_names();
+    Counters c;
+    const CounterTotals totals = net_->totals();
+    for (std::size_t i = 0; i < kSnmpCount; ++i) {
+      const std::string name = fmt::format("{}.{}", kSnmp[i].group, kSnmp[i].name);
+      if (known.contains(name)) c[name] = static_cast<std::int64_t>(totals.snmp[i]);
+    }
+    const RcuReader reader;
+    for (NetDevice* dev : net_->dev->all()) count_device(*dev, c);
+    if (!totals.conserved()) {
+      notes_.push_back(
+          fmt::format("conservation is broken: sent {} delivered {} dropped {} "
+                      "queued {}",
+                      totals.sent, totals.delivered, totals.dropped, totals.queued));
+    }
+    return c;
+  }
+  bool counts_kernel_arp() const override { return false; }
+
+  std::vector<std::string> notes() override {
+    const CounterTotals totals = net_->totals();
+    for (std::size_t s = 0; s < kStageCount; ++s) {
+      for (std::size_t r = 0; r < kDropReasonCount; ++r) {
+        if (const std::uint64_t n = totals.stages[s].drops[r]; n != 0)
+          notes_.push_back(fmt::format("{} dropped at {} for {}", n, kPath[s].name,
+                                       name(static_cast<DropReason>(r))));
+      }
+    }
+    return notes_;
+  }
+
+ private:
+  static Nanos now() {
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * kSecond + t.tv_nsec;
+  }
+
+  void wait_for_live(int ms) {
+    pollfd fd{live_->fd(), POLLIN, 0};
+    (void)::poll(&fd, 1, ms);
+  }
+
+  // Applies notifications until none came for a moment, at most `patience` long.
+  Result<void> pump(Nanos patience) {
+    const Nanos until = now() + patience;
+    for (;;) {
+      const Result<std::size_t> n = live_->pump();
+      if (!n) return std::unexpected(n.error());
+      if (*n == 0 && now() >= until) return {};
+      if (*n == 0) wait_for_live(2);
+    }
+  }
+
+  static void count_device(const NetDevice& dev, Counters& c) {
+    std::int64_t packets = 0;
+    std::int64_t bytes = 0;
+    std::int64_t dropped = static_cast<std::int64_t>(dev.tx_dropped.load());
+    std::int64_t errors = 0;
+    for (const std::unique_ptr<TxQueue>& q : dev.tx) {
+      packets += static_cast<std::int64_t>(q->tx_packets.get());
+      bytes += static_cast<std::int64_t>(q->tx_bytes.get());
+      dropped += static_cast<std::int64_t>(q->tx_dropped.load());
+      errors += static_cast<std::int64_t>(q->tx_errors.load());
+    }
+    c[dev.name() + ".tx_packets"] = packets;
+    c[dev.name() + ".tx_bytes"] = bytes;
+    c[dev.name() + ".tx_dropped"] = dropped;
+    c[dev.name() + ".tx_errors"] = errors;
+    // `tc -s qdisc`: the root comes first.
+    if (dev.qdiscs.empty()) return;
+    const Qdisc& root = *dev.qdiscs.front();
+    if (root.spec.kind == "noqueue") return;
+    const std::string prefix = fmt::format("{}.{}.", dev.name(), root.spec.kind);
+    c[prefix + "bytes"] = static_cast<std::int64_t>(root.stats.bytes.get());
+    c[prefix + "packets"] = static_cast<std::int64_t>(root.stats.packets.get());
+    c[prefix + "drops"] = static_cast<std::int64_t>(root.stats.drops.get());
+    c[prefix + "overlimits"] = static_cast<std::int64_t>(root.stats.overlimits.get());
+    c[prefix + "requeues"] = static_cast<std::int64_t>(root.stats.requeues.get());
+    c[prefix + "backlog"] = root.stats.backlog.load();
+    c[prefix + "qlen"] = root.stats.qlen.load();
+  }
+
+  test::Lab& lab_;
+  LoopbackTap lo_;
+  std::unique_ptr<Net> net_;
+  std::unique_ptr<Live> live_;
+  std::map<int, Sock*> socks_;
+  int next_ = 1;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace
+
+std::unique_ptr<World> make_engine_world(test::Lab& lab) {
+  return std::make_unique<EngineWorld>(lab);
+}
+
+}  // namespace txp::kdiff

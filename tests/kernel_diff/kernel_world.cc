@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel's world: real system calls.
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "kernel_diff/world.h"
+
+namespace txp::kdiff {
+namespace {
+
+Answer answer(std::int64_t n) { return n < 0 ? -errno : n; }
+
+const sockaddr* generic(const sockaddr_in& a) { return reinterpret_cast<const sockaddr*>(&a); }
+
+// /proc/net/snmp and /proc/net/netstat: a line of names, then a line of values, by group.
+void read_groups(const char* path, Counters& to) {
+  std::ifstream file(path);
+  std::string names;
+  std::string values;
+  while (std::getline(file, names) && std::getline(file, values)) {
+    std::istringstream n(names);
+    std::istringstream v(values);
+    std::string group;
+    std::string name;
+    std::int64_t value = 0;
+    n >> group;
+    v >> group;
+    group.pop_back();  // the colon
+    if (group != "Ip" && group != "Icmp" && group != "Udp" && group != "IpExt") continue;
+    while (n >> name && v >> value) to[group + "." + name] = value;
+  }
+}
+
+void read_devices(Counters& to) {
+  std::ifstream file("/proc/net/dev");
+  std::string line;
+  while (std::getline(file, line)) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    std::istringstream words(line.substr(0, colon));
+    std::string dev;
+    words >> dev;
+    std::istringstream values(line.substr(colon + 1));
+    std::array<std::int64_t, 16> v{};
+    for (std::int64_t& x : v) values >> x;
+    to[dev + ".tx_bytes"] = v[8];
+    to[dev + ".tx_packets"] = v[9];
+    to[dev + ".tx_errors"] = v[10];
+    to[dev + ".tx_dropped"] = v[11];
+  }
+}
+
+void read_qdiscs(Counters& to) {
+  const Result<std::string> text = test::output_of({"tc", "-s", "-j", "qdisc", "show"});
+  if (!text) return;
+  const nlohmann::json all = nlohmann::json::parse(*text, nullptr, false);
+  if (!all.is_array()) return;
+  for (const nlohmann::json& q : all) {
+    const std::string kind = q.value("kind", "");
+    if (!q.value("root", false) || kind == "noqueue") continue;
+    const std::string prefix = fmt::format("{}.{}.", q.value("dev", "?"), kind);
+    for (const char* name :
+         {"bytes", "packets", "drops", "overlimits", "requeues", "backlog", "qlen"})
+      to[prefix + name] = q.value(name, std::int64_t{0});
+  }
+}
+
+class KernelWorld final : public World {
+ public:
+  explicit KernelWorld(test::Lab& lab) : lab_(lab) {}
+
+  Result<void> begin() override {
+    Result<test::WireCapture> lo =
+        test::WireCapture::open("lo", "lo", test::WireCapture::Direction::leaving);
+    if (!lo) return std::unexpected(lo.error());
+    lo_ = std::make_unique<test::WireCapture>(std::move(*lo));
+    return {};
+  }
+  Result<void> changed() override { return {}; }
+
+  // A frame crosses a veth inside the send call, unless the machine is busy and ksoftirqd has it.
+  void settle(int ms) override {
+    std::vector<pollfd> fds;
+    for (const int fd : lab_.capture_fds()) fds.push_back({fd, POLLIN, 0});
+    if (lo_) fds.push_back({lo_->fd(), POLLIN, 0});
+    if (ms == 0) {
+      (void)poll(fds.data(), fds.size(), 3);
+    } else {
+      (void)poll(nullptr, 0, ms);
+    }
+  }
+
+  // The socket belongs to the file system's user id of its maker.
+  Answer socket(std::uint32_t uid) override {
+    const int before = setfsuid(uid);
+    const Answer a = answer(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    setfsuid(static_cast<uid_t>(before));
+    return a;
+  }
+  Answer bind(int s, const sockaddr_in& a) override {
+    return answer(::bind(s, generic(a), sizeof a));
+  }
+  Answer connect(int s, const sockaddr_in& a) override {
+    return answer(::connect(s, generic(a), sizeof a));
+  }
+
+  Answer send(int s, const SendCall& call) override {
+    sockaddr_in name{};
+    iovec part{const_cast<std::uint8_t*>(call.payload.data()), call.payload.size()};
+    msghdr m{};
+    if (call.addr != nullptr) {
+      name = *call.addr;
+      m.msg_name = &name;
+      m.msg_namelen = static_cast<socklen_t>(call.addrlen);
+    }
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = const_cast<std::uint8_t*>(call.control.data());
+    m.msg_controllen = call.control.size();
+    return answer(sendmsg(s, &m, call.flags | MSG_NOSIGNAL));
+  }
+
+  Answer recv(int s, Received& to) override {
+    to.payload.resize(1 << 17);
+    socklen_t len = sizeof to.from;
+    const Answer n = answer(recvfrom(s, to.payload.data(), to.payload.size(), MSG_DONTWAIT,
+                                     reinterpret_cast<sockaddr*>(&to.from), &len));
+    to.payload.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+    return n;
+  }
+
+  Answer setsockopt(int s, int level, int option, std::span<const std::uint8_t> value) override {
+    return answer(
+        ::setsockopt(s, level, option, value.data(), static_cast<socklen_t>(value.size())));
+  }
+  Answer getsockopt(int s, int level, int option, Bytes& value) override {
+    value.resize(256);
+    auto len = static_cast<socklen_t>(value.size());
+    const Answer a = answer(::getsockopt(s, level, option, value.data(), &len));
+    value.resize(a < 0 ? 0 : len);
+    return a;
+  }
+  Answer getsockname(int s, sockaddr_in& to) override {
+    socklen_t len = sizeof to;
+    return answer(::getsockname(s, reinterpret_cast<sockaddr*>(&to), &len));
+  }
+  Answer shutdown(int s, int how) override { return answer(::shutdown(s, how)); }
+  Answer close(int s) override { return answer(::close(s)); }
+
+  std::vector<test::WireFrame> loopback_frames() override {
+    std::vector<test::WireFrame> all;
+    if (lo_) lo_->take(all);
+    return all;
+  }
+
+  Counters counters() override {
+    Counters c;
+    read_groups("/proc/net/snmp", c);
+    read_groups("/proc/net/netstat", c);
+    read_devices(c);
+    read_qdiscs(c);
+    return c;
+  }
+  bool counts_kernel_arp() const override { return true; }
+
+ private:
+  test::Lab& lab_;
+  std::unique_ptr<test::WireCapture> lo_;
+};
+
+}  // namespace
+
+std::unique_ptr<World> make_kernel_world(test::Lab& lab) {
+  return std::make_unique<KernelWorld>(lab);
+}
+
+}  // namespace txp::kdiff

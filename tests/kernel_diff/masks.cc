@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel_diff/masks.h"
+
+#include <fmt/format.h>
+
+namespace txp::kdiff {
+namespace {
+
+std::uint32_t get32(const Bytes& b, std::size_t at) {
+  return static_cast<std::uint32_t>(b[at]) << 24 | static_cast<std::uint32_t>(b[at + 1]) << 16 |
+         static_cast<std::uint32_t>(b[at + 2]) << 8 | b[at + 3];
+}
+
+// Fragments of one datagram, and an ICMP error's quotation of it, carry the same addresses and id;
+// another datagram has another. `ip` is where the IP header begins.
+std::uint64_t datagram_key(const Bytes& b, std::size_t ip) {
+  const std::uint64_t addresses = std::uint64_t{get32(b, ip + 12)} * 0x9e3779b97f4a7c15U;
+  return (addresses ^ get32(b, ip + 16)) << 16 | (get32(b, ip + 4) >> 16);
+}
+
+}  // namespace
+
+std::string list_masks() {
+  std::string text;
+  for (const Mask& m : kMasks)
+    text +=
+        fmt::format("{}\n  where  {}\n  how    {}\n  why    {}\n", m.name, m.where, m.how, m.why);
+  return text;
+}
+
+bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets) {
+  frame.masked = frame.raw;
+  if (is_arp(frame.raw)) {
+    left_out_[frame.dev + ".tx_packets"] += 1;
+    left_out_[frame.dev + ".tx_bytes"] += static_cast<std::int64_t>(frame.raw.size());
+    return false;
+  }
+  if (frame.superframe != 0 && frame.dev != "lo") {
+    if (frame.first_segment) {
+      segments_[frame.dev + ".tx_bytes"] -= static_cast<std::int64_t>(frame.superframe);
+      segments_[frame.dev + ".tx_packets"] -= 1;
+    }
+    segments_[frame.dev + ".tx_bytes"] += static_cast<std::int64_t>(frame.raw.size());
+    segments_[frame.dev + ".tx_packets"] += 1;
+  }
+  const std::optional<Ipv4Parts> p = ipv4_parts(frame.raw);
+  if (p && p->proto == 1) mask_icmp(frame, *p);
+  if (!p || p->proto != 17) return true;
+  const std::uint64_t key = datagram_key(frame.raw, p->ip);
+  const auto distance = [&](std::uint16_t base, const char* mask) {
+    set_ip_id(frame.masked, p->ip, static_cast<std::uint16_t>(p->id - base + 1));
+    frame.masks.emplace_back(mask);
+  };
+  if (p->udp == 0) {  // a later fragment: as its head
+    if (const auto head = sent_.find(key); head != sent_.end())
+      distance(head->second.base, head->second.connected ? "ip.id connected" : "ip.id drawn");
+    return true;
+  }
+  const SocketState* sender = nullptr;
+  for (const SocketState& s : sockets)
+    if (s.port != 0 && s.port == p->sport) sender = &s;
+  if (sender == nullptr) return true;
+  if (sender->port_is_drawn) {
+    set_udp_sport(frame.masked, 0);
+    frame.masks.emplace_back("udp.sport");
+  }
+  std::uint16_t base = 0;
+  if (sender->connected) {
+    base = first_connected_id_.try_emplace({sender->name, sender->epoch}, p->id).first->second;
+    distance(base, "ip.id connected");
+  } else if (!p->dont_fragment() || sender->ignore_df) {
+    const auto [at, fresh] = drawn_.try_emplace(sender->name, frame.call, p->id);
+    if (!fresh && at->second.first != frame.call) at->second = {frame.call, p->id};
+    base = at->second.second;
+    distance(base, "ip.id drawn");
+  } else {
+    return true;
+  }
+  sent_[key] = {base, sender->connected};
+  return true;
+}
+
+// The quotation's header checksum moves against its id, so that the ICMP checksum stays.
+void Masker::mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const {
+  const std::size_t quoted = p.ip + p.hlen + 8;
+  const std::uint8_t type = frame.raw.size() > p.ip + p.hlen ? frame.raw[p.ip + p.hlen] : 0;
+  const bool is_error = type == 3 || type == 11 || type == 12;
+  if (frame.dev != "lo" || !is_error || frame.raw.size() < quoted + 20) return;
+  frame.masks.emplace_back("ip.id icmp");
+  set_ip_id(frame.masked, p.ip, 1);
+  const auto sent = sent_.find(datagram_key(frame.raw, quoted));
+  if (sent == sent_.end()) return;
+  const std::uint32_t id = get32(frame.raw, quoted + 4) >> 16;
+  set_ip_id(frame.masked, quoted, static_cast<std::uint16_t>(id - sent->second.base + 1));
+}
+
+}  // namespace txp::kdiff

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the comparison does not see, and why: one table. Nothing else is masked.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel_diff/record.h"
+
+namespace txp::kdiff {
+
+struct Mask {
+  std::string_view name;
+  std::string_view where;
+  std::string_view how;
+  std::string_view why;
+};
+
+inline constexpr std::array kMasks = std::to_array<Mask>({
+    {"arp", "ARP frames on va and vc",
+     "left out; their number and bytes are taken off the device's tx_packets and tx_bytes",
+     "a mirrored namespace leaves ARP to the kernel, whose timers draw random delays"},
+    {"udp.sport", "frames of a socket that was not bound to a port",
+     "the port that the socket really has becomes 0, the UDP checksum is adjusted; any other port "
+     "stays and differs",
+     "inet_autobind() draws it"},
+    {"getsockname", "the port of such a socket", "printed as 'auto'", "inet_autobind() draws it"},
+    {"ip.id connected", "frames sent while the socket was connected",
+     "the first id after connect() becomes 1 and the others keep their distance to it; the header "
+     "checksum is adjusted",
+     "connect() draws the first one, the rest count up"},
+    {"ip.id icmp", "ICMP errors that this host sends to itself on lo",
+     "the id becomes 1; the id of the datagram that it quotes is masked as that datagram was",
+     "__ip_select_ident() adds a random step"},
+    {"superframes", "tx_packets and tx_bytes of va and vc",
+     "a segmentation superframe counts as the frames that it becomes on a wire",
+     "a veth passes superframes on as one packet; no wire carries them"},
+    {"ip.id drawn", "unconnected socket, DF clear or IP_MTU_DISCOVER at DONT, WANT or OMIT",
+     "the call's first id becomes 1, later fragments and segments keep their distance to it; the "
+     "header checksum is adjusted. With DF set by DO or PROBE the id is not masked: it is 0",
+     "__ip_select_ident() adds a random step"},
+});
+std::string list_masks();  // for --list-masks, one block a mask
+
+// What the runner knows about a socket when a frame of it is seen.
+struct SocketState {
+  std::string name;
+  std::uint16_t port = 0;     // local, 0: none yet
+  bool port_is_drawn = true;  // no bind() gave it a port
+  bool connected = false;
+  bool ignore_df = true;  // ip_sk_ignore_df(): its datagrams draw an id even with DF set
+  unsigned epoch = 0;     // the newest successful connect(), counted over all sockets
+};
+
+// Applies the masks to one world's frames, in the order in which they came.
+class Masker {
+ public:
+  // False: the frame is left out.
+  bool apply(FrameRecord& frame, const std::vector<SocketState>& sockets);
+  // What left-out frames added to a device's counters.
+  const Counters& left_out() const { return left_out_; }
+  // What segments but the first of superframes would have added.
+  const Counters& segments() const { return segments_; }
+
+ private:
+  struct Head {
+    std::uint16_t base = 0;
+    bool connected = false;
+  };
+  void mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const;
+  // By socket and epoch.
+  std::map<std::pair<std::string, unsigned>, std::uint16_t> first_connected_id_;
+  // By socket: the newest call that sent, and its first id.
+  std::map<std::string, std::pair<std::size_t, std::uint16_t>> drawn_;
+  // By addresses and id: what a datagram's first fragment told.
+  std::map<std::uint64_t, Head> sent_;
+  Counters left_out_;
+  Counters segments_;
+};
+
+}  // namespace txp::kdiff

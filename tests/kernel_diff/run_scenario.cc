@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernel_diff/run_scenario.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include "base/errno.h"
+#include "kernel_diff/masks.h"
+#include "kernel_diff/world.h"
+
+namespace txp::kdiff {
+namespace {
+
+std::string in_words(Answer a) {
+  if (a >= 0) return fmt::format("{}", a);
+  return fmt::format("-1 {}", Errno{static_cast<int>(-a)}.name());
+}
+
+// A list of cmsghdr as CMSG_NXTHDR() walks it. A wrong `size` is written but not followed.
+Bytes control_bytes(const std::vector<ControlMessage>& messages) {
+  Bytes all;
+  for (const ControlMessage& m : messages) {
+    const Bytes value = m.value.resolve();
+    cmsghdr h{};
+    h.cmsg_level = m.level;
+    h.cmsg_type = m.type;
+    h.cmsg_len = m.len.value_or(CMSG_LEN(value.size()));
+    const std::size_t at = all.size();
+    all.resize(at + CMSG_SPACE(value.size()));
+    std::memcpy(&all[at], &h, sizeof h);
+    if (!value.empty()) std::memcpy(&all[at + CMSG_LEN(0)], value.data(), value.size());
+  }
+  return all;
+}
+
+std::string value_in_words(const Step& step, const Bytes& v) {
+  if (v.size() == 4) {
+    std::int32_t n = 0;
+    std::memcpy(&n, v.data(), 4);
+    if (step.level == SOL_SOCKET && step.option == SO_ERROR && n != 0)
+      return std::string(Errno{n}.name());
+    return fmt::format("{}", n);
+  }
+  std::string text = "hex ";
+  for (const std::uint8_t b : v) text += fmt::format("{:02x}", b);
+  return v.empty() ? "none" : text;
+}
+
+class Runner {
+ public:
+  Runner(const Scenario& scenario, test::Lab& lab, World& world, const RunOptions& options)
+      : scenario_(scenario), lab_(lab), world_(world), options_(options) {}
+
+  WorldRecord run() {
+    Counters before;
+    bool begun = false;
+    for (std::size_t i = 0; i < scenario_.steps.size() && record_.failed.empty(); ++i) {
+      const Step& step = scenario_.steps[i];
+      if (options_.step != nullptr) options_.step->store(static_cast<int>(i));
+      const bool command =
+          step.verb == Verb::setup || step.verb == Verb::peer || step.verb == Verb::peer_answers;
+      if (!command && !begun) {
+        begun = true;
+        lab_.sync_carrier();
+        if (Result<void> done = world_.begin(); !done) {
+          record_.failed = done.error().what;
+          break;
+        }
+        (void)lab_.frames();  // what the setup itself sent
+        before = world_.counters();
+      }
+      for (unsigned n = 0; n < step.repeat && record_.failed.empty(); ++n) perform(i, step);
+      if (command && begun) {
+        lab_.sync_carrier();
+        if (Result<void> done = world_.changed(); !done) record_.failed = done.error().what;
+      }
+    }
+    if (begun) {
+      world_.settle(5);
+      take_frames();
+      count(before);
+      record_.notes = world_.notes();
+    }
+    return std::move(record_);
+  }
+
+ private:
+  void perform(std::size_t index, const Step& step) {
+    if (!step.is_call()) {
+      Result<void> done;
+      switch (step.verb) {
+        case Verb::setup: done = lab_.in_sender(step.words); break;
+        case Verb::peer: done = lab_.in_peer(step.words); break;
+        case Verb::peer_answers: done = lab_.peer_answers(); break;
+        default: world_.settle(step.milliseconds); take_frames();
+      }
+      if (!done) record_.failed = fmt::format("line {}: {}", step.line, done.error().what);
+      return;
+    }
+    record_.calls.push_back({index, {}});
+    record_.calls.back().answer = call(step);
+    refresh_sockets();
+    take_frames();
+  }
+
+  std::string call(const Step& step) {
+    if (step.verb == Verb::socket) {
+      const Answer a = world_.socket(step.uid);
+      if (a < 0) return in_words(a);
+      handles_[step.sock] = static_cast<int>(a);
+      std::erase_if(sockets_, [&](const SocketState& s) { return s.name == step.sock; });
+      sockets_.push_back({step.sock});
+      return "0";
+    }
+    const int s = handles_[step.sock];
+    SocketState& state = this->state(step.sock);
+    switch (step.verb) {
+      case Verb::bind: {
+        const Answer a = world_.bind(s, *step.addr);
+        if (a >= 0 && step.addr->sin_port != 0) state.port_is_drawn = false;
+        return in_words(a);
+      }
+      case Verb::connect: {
+        const Answer a = world_.connect(s, *step.addr);
+        if (a >= 0) {
+          state.connected = step.addr->sin_family != AF_UNSPEC;
+          state.epoch = ++epochs_;
+        }
+        return in_words(a);
+      }
+      case Verb::send: return send(s, step);
+      case Verb::recv: return recv(s);
+      case Verb::setsockopt:
+        return in_words(world_.setsockopt(s, step.level, step.option, step.value.resolve()));
+      case Verb::getsockopt: {
+        Bytes value;
+        const Answer a = world_.getsockopt(s, step.level, step.option, value);
+        return a < 0 ? in_words(a) : value_in_words(step, value);
+      }
+      case Verb::getsockname: {
+        sockaddr_in name{};
+        const Answer a = world_.getsockname(s, name);
+        if (a < 0) return in_words(a);
+        if (!state.port_is_drawn || name.sin_port == 0) return addr_port(name);
+        const std::string text = addr_port(name);
+        return text.substr(0, text.rfind(':')) + ":auto";
+      }
+      case Verb::shutdown: return in_words(world_.shutdown(s, step.how));
+      default: return in_words(world_.close(s));
+    }
+  }
+
+  std::string send(int s, const Step& step) {
+    const Bytes control = control_bytes(step.control);
+    SendCall c;
+    if (step.addr) c.addr = &*step.addr;
+    c.addrlen = step.addrlen;
+    c.payload = step.payload;
+    c.control = control;
+    c.flags = step.flags;
+    const Answer a = world_.send(s, c);
+    if (a >= 0) world_.settle(0);
+    return in_words(a);
+  }
+
+  std::string recv(int s) {
+    Received got;
+    const Answer a = world_.recv(s, got);
+    if (a < 0) return in_words(a);
+    std::string from = addr_port(got.from);
+    for (const SocketState& other : sockets_)
+      if (other.port_is_drawn && other.port == ntohs(got.from.sin_port))
+        from = from.substr(0, from.rfind(':')) + ":auto";
+    std::string text = fmt::format("{} bytes from {}", got.payload.size(), from);
+    if (got.payload.empty()) return text;
+    text += ": ";
+    for (const std::uint8_t b : got.payload) text += fmt::format("{:02x}", b);
+    return text;
+  }
+
+  SocketState& state(const std::string& name) {
+    for (SocketState& s : sockets_)
+      if (s.name == name) return s;
+    return sockets_.emplace_back(SocketState{name});  // the parser forbids it
+  }
+
+  void refresh_sockets() {
+    for (SocketState& s : sockets_) {
+      sockaddr_in name{};
+      if (world_.getsockname(handles_[s.name], name) >= 0 && name.sin_port != 0)
+        s.port = ntohs(name.sin_port);
+      Bytes value;
+      if (world_.getsockopt(handles_[s.name], SOL_IP, IP_MTU_DISCOVER, value) >= 0 &&
+          value.size() == 4)
+        s.ignore_df = value[0] < IP_PMTUDISC_DO || value[0] == IP_PMTUDISC_OMIT;
+    }
+  }
+
+  void take_frames() {
+    std::vector<test::WireFrame> seen = lab_.frames();
+    for (test::WireFrame& f : world_.loopback_frames()) seen.push_back(std::move(f));
+    for (test::WireFrame& f : seen) {
+      FrameRecord r;
+      r.dev = std::move(f.dev);
+      r.raw = std::move(f.bytes);
+      r.superframe = f.superframe;
+      r.first_segment = f.first_segment;
+      r.call = record_.calls.empty() ? 0 : record_.calls.size() - 1;
+      if (masker_.apply(r, sockets_)) record_.frames.push_back(std::move(r));
+    }
+  }
+
+  void count(const Counters& before) {
+    const Counters after = world_.counters();
+    for (const auto& [name, value] : after) {
+      const auto b = before.find(name);
+      std::int64_t gained = value - (b == before.end() ? 0 : b->second);
+      record_.counters[name] = gained;
+    }
+    for (const auto& [name, value] : left_out_of_kernel()) record_.counters[name] -= value;
+    for (const auto& [name, value] : masker_.segments()) record_.counters[name] += value;
+    std::erase_if(record_.counters, [](const auto& c) { return c.second == 0; });
+  }
+
+  // In the engine's world the kernel's ARP is not in the engine's counters to begin with.
+  Counters left_out_of_kernel() const {
+    return world_.counts_kernel_arp() ? masker_.left_out() : Counters{};
+  }
+
+  const Scenario& scenario_;
+  test::Lab& lab_;
+  World& world_;
+  const RunOptions& options_;
+  WorldRecord record_;
+  Masker masker_;
+  std::map<std::string, int> handles_;
+  std::vector<SocketState> sockets_;
+  unsigned epochs_ = 0;
+};
+
+}  // namespace
+
+void run_scenario(const Scenario& scenario, WorldKind kind, const RunOptions& options) {
+  WorldRecord record;
+  const auto end = [&](const test::Lab* lab) {
+    if (options.done) options.done(record, lab);
+  };
+  for (const std::string& name : scenario.need_sysctls) {
+    std::string path = "/proc/sys/" + name;
+    std::replace(path.begin(), path.end(), '.', '/');
+    if (std::filesystem::exists(path)) continue;
+    record.skipped = fmt::format("this kernel has no {}", name);
+    return end(nullptr);
+  }
+  Result<test::Lab> lab =
+      test::Lab::make(scenario.need_vc ? test::Lab::Wires::two : test::Lab::Wires::one);
+  if (!lab) {
+    record.failed = lab.error().what;
+    return end(nullptr);
+  }
+  const std::unique_ptr<World> world =
+      kind == WorldKind::kernel ? make_kernel_world(*lab) : make_engine_world(*lab);
+  record = Runner(scenario, *lab, *world, options).run();
+  end(&*lab);
+}
+
+}  // namespace txp::kdiff

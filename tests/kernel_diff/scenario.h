@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// A scenario: setup commands and socket calls from a small text file. docs/kernel_diff.md is the
+// language's description.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace txp::kdiff {
+
+// The bytes of an option or a control message. Interface numbers are known only inside the
+// namespace, so they are named here and put in by resolve().
+struct Value {
+  struct Interface {
+    std::size_t offset;
+    std::string name;
+    bool big_endian;
+  };
+  std::vector<std::uint8_t> bytes;
+  std::vector<Interface> interfaces;
+  // In the calling thread's namespace. An interface that is not there has number 0.
+  std::vector<std::uint8_t> resolve() const;
+};
+
+struct ControlMessage {
+  int level = 0;
+  int type = 0;
+  Value value;
+  std::optional<std::size_t> len;  // a wrong cmsg_len, given with `size`
+};
+
+enum class Verb {
+  setup,         // a command in the sending namespace
+  peer,          // a command in the peer
+  peer_answers,  // the peer answers UDP with ICMP port unreachable
+  sleep,         // both worlds wait
+  socket,
+  bind,
+  connect,
+  send,  // send, sendto, sendmsg
+  recv,
+  setsockopt,
+  getsockopt,
+  getsockname,
+  shutdown,
+  close,
+};
+
+struct Step {
+  int line = 0;
+  std::string text;  // as written
+  Verb verb = Verb::setup;
+  unsigned repeat = 1;
+  std::vector<std::string> words;  // setup, peer: the command
+  int milliseconds = 0;            // sleep
+
+  std::string sock;
+  std::uint32_t uid = 0;  // socket
+  std::optional<sockaddr_in> addr;
+  std::size_t addrlen = sizeof(sockaddr_in);
+  std::vector<std::uint8_t> payload;
+  std::vector<ControlMessage> control;
+  int flags = 0;
+  int level = 0;  // setsockopt, getsockopt
+  int option = 0;
+  Value value;
+  int how = 0;  // shutdown
+
+  bool is_call() const { return verb >= Verb::socket; }
+};
+
+struct Scenario {
+  std::string name;  // the file's, without .scn
+  std::string idea;  // the first comment line
+  bool need_root = false;
+  bool need_vc = false;
+  std::vector<std::string> need_sysctls;  // skipped on a kernel without them
+  std::vector<Step> steps;
+
+  // One sentence with the line number when the text is wrong.
+  static Result<Scenario> parse(std::string name, std::string_view text);
+  static Result<Scenario> load(const std::string& path);
+};
+
+// "10.77.0.1:4000". Nothing else; the port is required.
+std::optional<sockaddr_in> parse_addr_port(std::string_view text);
+std::string addr_port(const sockaddr_in& a);
+
+}  // namespace txp::kdiff

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// One of the two worlds: the kernel's sockets, or the engine's. Both live in the sending namespace
+// of a laboratory of their own.
+#pragma once
+
+#include <netinet/in.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "kernel_diff/record.h"
+#include "support/lab.h"
+
+namespace txp::kdiff {
+
+// Answers as the kernel's system calls: a value, or a negative errno.
+using Answer = std::int64_t;
+
+struct SendCall {
+  const sockaddr_in* addr = nullptr;
+  std::size_t addrlen = 0;
+  std::span<const std::uint8_t> payload;
+  std::span<const std::uint8_t> control;  // a list of cmsghdr
+  int flags = 0;
+};
+
+struct Received {
+  sockaddr_in from{};
+  Bytes payload;
+};
+
+class World {
+ public:
+  virtual ~World() = default;
+  // The setup is done; calls follow.
+  virtual Result<void> begin() = 0;
+  // A command changed something after begin().
+  virtual Result<void> changed() = 0;
+  // Waits, bounded, until what is under way has come to its end; at least `ms` milliseconds.
+  virtual void settle(int ms) = 0;
+
+  virtual Answer socket(std::uint32_t uid) = 0;  // answers a handle
+  virtual Answer bind(int s, const sockaddr_in& addr) = 0;
+  virtual Answer connect(int s, const sockaddr_in& addr) = 0;
+  virtual Answer send(int s, const SendCall& call) = 0;
+  virtual Answer recv(int s, Received& to) = 0;  // never waits
+  virtual Answer setsockopt(int s, int level, int option, std::span<const std::uint8_t> value) = 0;
+  virtual Answer getsockopt(int s, int level, int option, Bytes& value) = 0;
+  virtual Answer getsockname(int s, sockaddr_in& to) = 0;
+  virtual Answer shutdown(int s, int how) = 0;
+  virtual Answer close(int s) = 0;
+
+  // Frames on `lo` since the last call.
+  virtual std::vector<test::WireFrame> loopback_frames() = 0;
+  // Totals since the namespace began, as /proc/net/snmp, /proc/net/netstat, /proc/net/dev and
+  // `tc -s qdisc` name them.
+  virtual Counters counters() = 0;
+  // Whether counters() has the ARP frames that the kernel sent.
+  virtual bool counts_kernel_arp() const = 0;
+  // For people.
+  virtual std::vector<std::string> notes() { return {}; }
+};
+
+std::unique_ptr<World> make_kernel_world(test::Lab& lab);
+std::unique_ptr<World> make_engine_world(test::Lab& lab);
+
+}  // namespace txp::kdiff

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "support/lab.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <span>
+
+namespace txp::test {
+namespace {
+
+struct Wire {
+  std::string_view here;
+  std::string_view there;
+  int net;  // the third octet's neighbour: 10.NET.0.0/24
+};
+constexpr Wire kWires[] = {{"va", "vb", 77}, {"vc", "vd", 78}};
+
+Result<void> quiet_namespace() {
+  for (const char* name : {"net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"})
+    (void)set_sysctl(name, "1");  // a kernel without IPv6 has neither
+  // Joining a group must not put IGMP reports between the frames of a test.
+  return set_sysctl("net.ipv4.igmp_link_local_mcast_reports", "0");
+}
+
+// ETHTOOL_GLINK makes the kernel finish its pending carrier work for the device
+// (linkwatch_sync_dev()).
+void sync_device(const std::string& name) {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  ethtool_value value{};
+  value.cmd = ETHTOOL_GLINK;
+  ifreq request{};
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&value);
+  (void)ioctl(fd, SIOCETHTOOL, &request);
+  close(fd);
+}
+
+}  // namespace
+
+Result<Lab> Lab::make(Wires wires) {
+  Result<NetNs> peer = NetNs::make();
+  if (!peer) return std::unexpected(peer.error());
+  Result<NetNs> sender = NetNs::make();
+  if (!sender) return std::unexpected(sender.error());
+  Lab lab(std::move(*sender), std::move(*peer));
+
+  const std::size_t count = wires == Wires::two ? 2 : 1;
+  std::string links = "link set lo up\n";
+  std::string near;
+  std::string far =
+      "link set lo up\n"
+      "rule add pref 10 lookup local\n"
+      "rule del pref 0\n"
+      "rule add pref 5 ipproto udp blackhole\n";
+  // ip opens the path itself, so it needs a descriptor that survives exec.
+  const int peer_fd = dup(lab.peer_.fd());
+  for (const Wire& w : std::span(kWires, count)) {
+    links += fmt::format(
+        "link add {0} address 02:00:00:{2}:00:01 type veth peer name {1} address "
+        "02:00:00:{2}:00:02 netns /proc/self/fd/{3}\n",
+        w.here, w.there, w.net, peer_fd);
+    far += fmt::format("addr add 10.{0}.0.2/24 dev {1}\nlink set {1} up\n", w.net, w.there);
+    near += fmt::format("addr add 10.{0}.0.1/24 dev {1}\nlink set {1} up\n", w.net, w.here);
+    lab.sender_links_.emplace_back(w.here);
+    lab.peer_links_.emplace_back(w.there);
+  }
+  Result<void> done = lab.sender_.enter();
+  if (done) done = quiet_namespace();
+  if (done) done = run({"ip", "-batch", "-"}, links);
+  close(peer_fd);
+  if (done) {
+    const InNetNs there(lab.peer_);
+    done = quiet_namespace();
+    if (done) done = run({"ip", "-batch", "-"}, far);
+    for (std::size_t i = 0; done && i < count; ++i) {
+      Result<WireCapture> capture =
+          WireCapture::open(std::string(kWires[i].here), std::string(kWires[i].there),
+                            WireCapture::Direction::arriving);
+      if (!capture) return std::unexpected(capture.error());
+      lab.captures_.push_back(std::move(*capture));
+    }
+  }
+  if (done) done = run({"ip", "-batch", "-"}, near);
+  if (!done) return fail(fmt::format("the laboratory cannot be made: {}", done.error().what));
+  lab.sync_carrier();
+  return lab;
+}
+
+Result<void> Lab::in_sender(const std::vector<std::string>& argv) {
+  const InNetNs here(sender_);
+  return run(argv);
+}
+
+Result<void> Lab::in_peer(const std::vector<std::string>& argv) {
+  const InNetNs there(peer_);
+  return run(argv);
+}
+
+Result<void> Lab::peer_answers() { return in_peer({"ip", "rule", "del", "pref", "5"}); }
+
+void Lab::sync_carrier() {
+  {
+    const InNetNs there(peer_);
+    for (const std::string& name : peer_links_) sync_device(name);
+  }
+  const InNetNs here(sender_);
+  for (const std::string& name : sender_links_) sync_device(name);
+}
+
+std::vector<WireFrame> Lab::frames() {
+  std::vector<WireFrame> all;
+  for (WireCapture& c : captures_) c.take(all);
+  return all;
+}
+
+std::vector<int> Lab::capture_fds() const {
+  std::vector<int> fds;
+  for (const WireCapture& c : captures_) fds.push_back(c.fd());
+  return fds;
+}
+
+}  // namespace txp::test
