@@ -5,7 +5,8 @@
 // fib_compute_spec_dst().
 // Differs: no rate limits (icmp_ratelimit, icmp_msgs_per_sec); IP options are not echoed; the
 // message is built at once instead of through a corked socket, so it has no socket's charge. In a
-// mirrored namespace (NeighOwner::kernel) the kernel answers received packets, not we.
+// mirrored namespace (NeighOwner::kernel) the kernel answers received packets, not we; what comes
+// in on our own loopback only we have seen.
 // Drops: none of its own; the message is a packet of the send path like any other.
 #include <algorithm>
 #include <cstring>
@@ -86,9 +87,10 @@ SkbPtr new_message(Net& net, std::size_t len) {
   return skb;
 }
 
-// The kernel itself answers what comes into a mirrored namespace.
+// The kernel itself answers what comes into a mirrored namespace from outside.
 bool kernel_answers(Net& net, const Skb& about) {
-  return about.rt.iif != 0 && net.neigh->owner == NeighOwner::kernel;
+  const bool looped = about.dev != nullptr && (about.dev->flags() & kIffLoopback) != 0;
+  return about.rt.iif != 0 && !looped && net.neigh->owner == NeighOwner::kernel;
 }
 
 bool is_icmp_error_itself(const Skb& skb, const Ipv4View& ip) {

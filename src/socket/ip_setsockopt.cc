@@ -209,6 +209,7 @@ SockResult<int> ip_getsockopt(Sock& sk, int optname) {
     case IP_TRANSPARENT: return sk.transparent;
     case IP_BIND_ADDRESS_NO_PORT: return sk.bind_address_no_port;
     case IP_LOCAL_PORT_RANGE: return static_cast<int>(sk.local_port_range);
+    case IP_UNICAST_IF: return static_cast<int>(htonl(static_cast<std::uint32_t>(sk.uc_index)));
     case IP_MTU: {
       if (!sk.connected) return err(ENOTCONN);
       Flow4 fl4;

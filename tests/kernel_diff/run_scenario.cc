@@ -119,6 +119,7 @@ class Runner {
       sockets_.push_back({step.sock});
       return "0";
     }
+    if (!handles_.contains(step.sock)) return "-1 EBADF";  // closed
     const int s = handles_[step.sock];
     SocketState& state = this->state(step.sock);
     switch (step.verb) {
@@ -153,7 +154,12 @@ class Runner {
         return text.substr(0, text.rfind(':')) + ":auto";
       }
       case Verb::shutdown: return in_words(world_.shutdown(s, step.how));
-      default: return in_words(world_.close(s));
+      default: {
+        const Answer a = world_.close(s);
+        handles_.erase(step.sock);
+        std::erase_if(sockets_, [&](const SocketState& x) { return x.name == step.sock; });
+        return in_words(a);
+      }
     }
   }
 
