@@ -83,8 +83,7 @@ class Runner {
       }
     }
     if (begun) {
-      world_.settle(5);
-      take_frames();
+      finish();
       count(before);
       record_.notes = world_.notes();
     }
@@ -92,6 +91,17 @@ class Runner {
   }
 
  private:
+  // Until nothing has come for two rounds: on a busy machine softirqs run late.
+  void finish() {
+    int quiet = 0;
+    for (int round = 0; quiet < 2 && round < 50; ++round) {
+      const std::size_t before = record_.frames.size();
+      world_.settle(5);
+      take_frames();
+      quiet = record_.frames.size() == before ? quiet + 1 : 0;
+    }
+  }
+
   void perform(std::size_t index, const Step& step) {
     if (!step.is_call()) {
       Result<void> done;
