@@ -125,8 +125,20 @@ void load_million(benchmark::State& state) {
   unlink(path);
 }
 
-BENCHMARK(import_million)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(3);
-BENCHMARK(save_million)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
-BENCHMARK(load_million)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(2);
+BENCHMARK(import_million)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime()
+    ->Iterations(3);
+BENCHMARK(save_million)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime()
+    ->Iterations(1);
+BENCHMARK(load_million)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime()
+    ->Iterations(2);
 
 }  // namespace
