@@ -129,7 +129,7 @@ TEST_F(IpText, RulesAsIpPrintsThem) {
            "iif va oif vb table 106",
            "oif nosuch table 107",
            "tos 0x10 table 108",
-           "uidrange 1000-2000 table 109",
+           "uidrange 0-0 table 109",
            "ipproto udp dport 53 table 110",
            "ipproto tcp sport 1000-2000 dport 80-90 table 111",
            "ipproto 200 table 112",

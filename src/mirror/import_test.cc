@@ -75,6 +75,35 @@ TEST_F(ImportWays, NothingLiesInTheWayOfAPlainNamespace) {
   EXPECT_EQ(egress(), nullptr);
 }
 
+TEST_F(ImportWays, JoinedGroups) {
+  int fd = -1;
+  ns_.run([&] {
+    fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ip_mreqn group{};
+    group.imr_multiaddr.s_addr = htonl(0xef010203);
+    group.imr_address.s_addr = htonl(0x0a4d0001);
+    (void)setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group);
+  });
+  import();
+  close(fd);
+  std::vector<std::string> groups;
+  for (const Ip4 g : net_->dev->by_name("va")->in_dev().mc_groups) groups.push_back(g.str());
+  EXPECT_EQ(groups, (std::vector<std::string>{"224.0.0.1", "239.1.2.3"}));
+}
+
+TEST_F(ImportWays, XpsMasksOfTheRightNamespace) {
+  ASSERT_TRUE(
+      ns_.sh("ip link add vm numtxqueues 2 type veth peer name vn && "
+             "ip link set vm up && ip link set vn up"));
+  if (!ns_.sh("unshare -m sh -c 'mount -t sysfs s /sys && "
+              "echo 1 > /sys/class/net/vm/queues/tx-1/xps_cpus'"))
+    GTEST_SKIP() << "needs the permission to mount sysfs";
+  import();
+  EXPECT_EQ(net_->dev->by_name("vm")->link().xps_cpus,
+            (std::vector<std::vector<std::uint32_t>>{{}, {1}}));
+  EXPECT_TRUE(net_->dev->by_name("va")->link().xps_cpus.empty());
+}
+
 TEST_F(ImportWays, FiltersOfClsactEgress) {
   ASSERT_TRUE(ns_.sh("tc qdisc add dev va clsact"));
   import();

@@ -36,7 +36,7 @@ class TestNetns {
   // Runs a shell command there; answers whether it succeeded.
   bool sh(const std::string& command) {
     int status = -1;
-    thread_->run([&] { status = std::system((command + " >/dev/null 2>&1").c_str()); });
+    thread_->run([&] { status = std::system(("(" + command + ") >/dev/null 2>&1").c_str()); });
     return status == 0;
   }
   // What it prints on standard output.
