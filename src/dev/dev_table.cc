@@ -33,25 +33,6 @@ bool last_device(const Link& link) {
   return link.type == kArphrdNone && link.kind == "tun";
 }
 
-// The routes that a device takes with it when it goes down (fib_sync_down_dev()).
-void flush_routes(Net& net, int ifindex) {
-  std::vector<Route> gone;
-  std::vector<Route> dead;
-  net.fib->for_each([&](const Route& route) {
-    const auto uses = [ifindex](const NextHop& nh) { return nh.oif == ifindex; };
-    const auto alive = [&](const NextHop& nh) { return !uses(nh) && (nh.flags & kNhfDead) == 0; };
-    if (route.nhid != 0 || std::ranges::none_of(route.nexthops, uses)) return;
-    (std::ranges::none_of(route.nexthops, alive) ? gone : dead).push_back(route);
-  });
-  for (const Route& route : gone) net.fib->remove(route);
-  for (Route& route : dead) {
-    net.fib->remove(route);
-    for (NextHop& nh : route.nexthops)
-      if (nh.oif == ifindex) nh.flags |= kNhfDead;
-    (void)net.fib->add(route);
-  }
-}
-
 }  // namespace
 
 struct DevTable::Map {
@@ -150,7 +131,7 @@ NetDevice& DevTable::set_link(const Link& link) {
     if (old.name != link.name || ((old.flags ^ link.flags) & kIffLoopback) != 0) publish_map();
     const bool was_up = (old.flags & kIffUp) != 0;
     const bool up = (link.flags & kIffUp) != 0;
-    if (was_up && !up) dev_down(*dev);
+    if (was_up && !up) dev_down(*dev, false);
     if (old.txqlen != link.txqlen) change_tx_queue_len(*dev);
     if (up && link.carrier)
       dev_activate(*dev);
@@ -181,10 +162,10 @@ void DevTable::judge_kind(NetDevice& dev) {
 }
 
 // __dev_close() and the notifiers of NETDEV_DOWN.
-void DevTable::dev_down(NetDevice& dev) {
+void DevTable::dev_down(NetDevice& dev, bool gone) {
   dev_deactivate(dev);
   net_.neigh->flush_dev(dev.ifindex);
-  flush_routes(net_, dev.ifindex);
+  net_.fib->flush_dev(dev.ifindex, gone);
 }
 
 void DevTable::remove_link(int ifindex) {
@@ -193,7 +174,7 @@ void DevTable::remove_link(int ifindex) {
   std::unique_ptr<NetDevice> dev = std::move(*it);
   owned_.erase(it);
   publish_map();
-  dev_down(*dev);
+  dev_down(*dev, true);
   graft(*dev, {});
   publish_in_dev(*dev, [](InDevice& in) { in = InDevice{}; });
   net_.retired.retire(dev.release());

@@ -128,7 +128,7 @@ class DevTable {
   void transition_qdiscs(NetDevice& dev);
   void change_tx_queue_len(NetDevice& dev);
   void dev_deactivate(NetDevice& dev);
-  void dev_down(NetDevice& dev);
+  void dev_down(NetDevice& dev, bool gone);
   void graft(NetDevice& dev, std::vector<std::shared_ptr<Qdisc>> qdiscs);
   NetDevice* owned(int ifindex) const;
 

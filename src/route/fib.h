@@ -32,9 +32,10 @@ class FibTables {
   bool remove(const Route& route);
   // Whether a route with the same table, prefix, tos and priority is there.
   bool occupied(const Route& route) const;
-  // fib_sync_down_dev() and fib_flush(): a device went away. Its hops die, and the routes left
-  // without a living one go.
-  void flush_dev(int ifindex);
+  // fib_sync_down_dev() and fib_flush(): a device went down, or is gone altogether. Its hops die,
+  // and the routes left without a living one go; of a gone device all go that have a hop there. The
+  // routes of scope host, our own addresses, stay when it is only down.
+  void flush_dev(int ifindex, bool gone);
   void clear();
 
   std::size_t size() const;    // routes

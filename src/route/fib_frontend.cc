@@ -371,14 +371,20 @@ bool FibTables::occupied(const Route& route) const {
 void FibTables::clear() { impl_->clear(); }
 std::size_t FibTables::size() const { return impl_->routes; }
 
-void FibTables::flush_dev(int ifindex) {
+void FibTables::flush_dev(int ifindex, bool gone) {
   bool used = false;
   for (auto& [hash, fi] : impl_->info_hash) {
+    if (fi->scope == kScopeHost && !gone) continue;
+    bool here = false;
     for (std::size_t i = 0; i < fi->nh_count; ++i) {
       if (fi->nhs[i].oif != ifindex) continue;
-      fi->nhs[i].flags.fetch_or(kNhfDead, std::memory_order_relaxed);
-      used = true;
+      fi->nhs[i].flags.fetch_or(kNhfDead | kNhfLinkdown, std::memory_order_relaxed);
+      here = true;
     }
+    used |= here;
+    if (!here || !gone) continue;
+    for (std::size_t i = 0; i < fi->nh_count; ++i)
+      fi->nhs[i].flags.fetch_or(kNhfDead, std::memory_order_relaxed);
   }
   if (!used) return;
   impl_->flush([](const FibInfo& fi) {

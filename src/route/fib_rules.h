@@ -34,7 +34,7 @@ struct FibRule {
   bool invert = false;            // ip: not
   std::optional<Prefix4> src;     // ip: from
   std::optional<Prefix4> dst;     // ip: to
-  // ip: tos (fib_rule_hdr.tos) with tos_mask 0: 0 is any, and a flow's upper three bits do not
+  // ip: tos (fib_rule_hdr.tos), tos_mask 0 or 0x1c: 0 is any, and a flow's upper three bits do not
   // count. ip: dscp (FRA_DSCP, already shifted: dscp << 2) with tos_mask: the bits compared, 0xfc
   // for all.
   std::uint8_t tos = 0;

@@ -106,17 +106,23 @@ TEST(Fib, NonsenseIsRefusedInWords) {
   EXPECT_FALSE(t.net.fib->add(r));
 }
 
-TEST(Fib, ADeviceThatGoesTakesItsRoutesAndLeavesOtherHops) {
+TEST(Fib, ADeviceThatIsDownTakesItsRoutesAndLeavesOtherHopsAndOurAddresses) {
   RouteTestNet t;
-  t.add(RouteTestNet::via("10.1.0.0/16", "10.0.0.1", 2));
-  Route both = RouteTestNet::via("10.2.0.0/16", "10.0.0.1", 2);
+  t.link(2, "va");
+  t.addr(2, "10.77.0.1", 24);
+  t.add(RouteTestNet::via("10.1.0.0/16", "10.77.0.2", 2));
+  Route both = RouteTestNet::via("10.2.0.0/16", "10.77.0.2", 2);
   both.nexthops.push_back({.oif = 3, .gateway = ip("10.9.0.1")});
   t.add(both);
-  t.net.fib->flush_dev(2);
+  t.net.fib->flush_dev(2, false);
   const std::vector<Route> all = main_routes(t.net);
   ASSERT_EQ(all.size(), 1U);
-  EXPECT_EQ(all[0].nexthops[0].flags, kNhfDead);
+  EXPECT_EQ(all[0].nexthops[0].flags, kNhfDead | kNhfLinkdown);
   EXPECT_EQ(all[0].nexthops[1].flags, 0);
+  EXPECT_EQ(t.get("10.77.0.1"), "lo src 10.77.0.1");
+  t.net.fib->flush_dev(2, true);  // gone altogether
+  EXPECT_TRUE(main_routes(t.net).empty());
+  EXPECT_EQ(t.get("10.77.0.1"), "ENETUNREACH");
 }
 
 TEST(Fib, ClearLeavesNothingAndMemoryIsUsedAgain) {
