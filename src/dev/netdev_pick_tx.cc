@@ -9,6 +9,8 @@
 // is unknown before this), no XPS by receive queue. Drops: nothing.
 #include <sched.h>
 
+#include <algorithm>
+
 #include "base/byteorder.h"
 #include "dev/netdevice.h"
 #include "net.h"
@@ -69,7 +71,8 @@ bool queues_differ(const NetDevice& dev) {
 
 unsigned netdev_pick_tx(Net& net, NetDevice& dev, Skb& skb) {
   enter(net, Stage::netdev_pick_tx, skb);
-  const std::size_t queues = dev.tx.size();
+  const std::size_t real = dev.link().real_num_tx_queues;
+  const std::size_t queues = real != 0 ? std::min(real, dev.tx.size()) : dev.tx.size();
   unsigned queue = 0;
   if (queues > 1) [[unlikely]] {
     Sock* sk = skb.sk;

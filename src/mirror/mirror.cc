@@ -125,6 +125,7 @@ Result<void> Mirror::add(Link&& link, const Decoded& d) {
   link.features = device.features;
   link.features.lltx |= kind_is_lockless(link);
   link.xps_cpus = device.xps_cpus;
+  link.real_num_tx_queues = device.real_num_tx_queues;
   if (old == nullptr) {
     sysctls_changed_ = true;
     device.mc_changed = true;
@@ -151,10 +152,13 @@ Result<void> Mirror::add(LinkXps&& x, const Decoded&) {
   const NetDevice* dev = net_.dev->by_index(x.ifindex);
   if (dev == nullptr) return {};
   if (x.cpus.size() > dev->tx.size()) return fail("xps: more queues than the interface has");
+  const auto real_queues = static_cast<std::uint32_t>(x.cpus.size());
   if (std::ranges::all_of(x.cpus, [](const auto& words) { return words.empty(); })) x.cpus.clear();
   devices_[x.ifindex].xps_cpus = x.cpus;
+  devices_[x.ifindex].real_num_tx_queues = real_queues;
   Link link = dev->link();
-  if (link.xps_cpus == x.cpus) return {};
+  if (link.xps_cpus == x.cpus && link.real_num_tx_queues == real_queues) return {};
+  link.real_num_tx_queues = real_queues;
   link.xps_cpus = std::move(x.cpus);
   net_.dev->set_link(link);
   return {};

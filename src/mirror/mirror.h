@@ -87,6 +87,7 @@ class Mirror {
     DevFeatures features;
     bool has_features = false;
     std::vector<std::vector<std::uint32_t>> xps_cpus;
+    std::uint32_t real_num_tx_queues = 0;
     bool qdiscs_changed = false;
     bool filters_changed = false;
     bool mc_changed = false;

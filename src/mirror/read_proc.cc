@@ -165,6 +165,8 @@ Result<void> NamespaceReader::read_xps(const MessageTaker& take) {
     bool rxqs = false;
     for (std::uint32_t q = 0; q < i.queues; ++q) {
       const std::string queue = fmt::format("{}/queues/tx-{}/", dir, q);
+      // Fewer queues may be in use than IFLA_NUM_TX_QUEUES allocated: a mask for each of those.
+      if (::faccessat(sysfs, queue.c_str(), F_OK, 0) != 0) break;
       std::string mask = one_line(read_file_at(sysfs, queue + "xps_cpus").value_or(""));
       if (mask.find_first_not_of("0,") == std::string::npos) mask.clear();
       masks.push_back(std::move(mask));
