@@ -137,6 +137,14 @@ TEST_F(LiveFollowing, NewLinksComeWithTheirFeaturesAndAddresses) {
   EXPECT_FALSE(vc->in_dev().mc_groups.empty());
 }
 
+TEST_F(LiveFollowing, OffloadsAreReadAgainWhenTheyChange) {
+  const NetDevice* va = net_.dev->by_name("va");
+  EXPECT_TRUE(va->link().features.hw_csum);
+  if (!ns_.sh("ethtool -K va tx off")) GTEST_SKIP() << "no ethtool";
+  pump();
+  EXPECT_FALSE(va->link().features.hw_csum);
+}
+
 TEST_F(LiveFollowing, SysctlsAreReadEverySecond) {
   ns_.sh("sysctl -w net.ipv4.ip_default_ttl=44 net.ipv4.conf.va.arp_announce=2");
   pump();

@@ -83,8 +83,10 @@ bool Mirror::left_to_reader(MirrorPart part) {
 
 void Mirror::link_changed(const Link& link, const NetDevice* old) {
   using enum MirrorPart;
-  if (old == nullptr) {
+  // A link is also announced when its offloads changed, which the message does not tell.
+  if (std::ranges::find(featureless_, link.ifindex) == featureless_.end())
     featureless_.push_back(link.ifindex);
+  if (old == nullptr) {
     for (const MirrorPart p : {xps, sysctls, multicast, egress_hooks}) set_stale(p, true);
   } else {
     const Link& was = old->link();

@@ -70,7 +70,7 @@ class Mirror {
   // who follows reads it again and clears it.
   bool stale(MirrorPart part) const { return stale_[static_cast<std::size_t>(part)]; }
   void set_stale(MirrorPart part, bool stale) { stale_[static_cast<std::size_t>(part)] = stale; }
-  // Interfaces that came without their features.
+  // Interfaces whose features must be asked for.
   std::vector<int> take_featureless() { return std::exchange(featureless_, {}); }
 
   std::size_t routes() const { return routes_seen_; }
