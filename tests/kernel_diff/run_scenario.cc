@@ -268,6 +268,10 @@ void run_scenario(const Scenario& scenario, WorldKind kind, const RunOptions& op
   const auto end = [&](const test::Lab* lab) {
     if (options.done) options.done(record, lab);
   };
+  if (scenario.need_root && !test::is_root_of_the_host()) {
+    record.skipped = "needs root outside of a user namespace";
+    return end(nullptr);
+  }
   for (const std::string& name : scenario.need_sysctls) {
     std::string path = "/proc/sys/" + name;
     std::replace(path.begin(), path.end(), '.', '/');

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 namespace txp::test {
 namespace {
@@ -103,6 +104,15 @@ Result<void> become_root_of_own_user_namespace() {
   if (done) done = write_file("/proc/self/uid_map", fmt::format("0 {} 1", uid));
   if (done) done = write_file("/proc/self/gid_map", fmt::format("0 {} 1", gid));
   return done;
+}
+
+bool is_root_of_the_host() {
+  std::ifstream map("/proc/self/uid_map");
+  std::uint64_t inside = 1;
+  std::uint64_t outside = 1;
+  std::uint64_t count = 0;
+  map >> inside >> outside >> count;
+  return geteuid() == 0 && inside == 0 && outside == 0 && count == 0xffffffff;
 }
 
 Result<std::string> output_of(const std::vector<std::string>& argv, std::string_view input) {

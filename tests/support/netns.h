@@ -58,6 +58,9 @@ class InNetNs {
 // The error is one sentence that says why this host forbids it: tests print it and skip.
 Result<void> become_root_of_own_user_namespace();
 
+// Root, and not only inside a user namespace: every user id and every sysctl is within reach.
+bool is_root_of_the_host();
+
 // Runs a program (no shell), its standard input `input`, and waits. Descriptors without CLOEXEC
 // are inherited. The error is the program's last words, or why it did not start.
 Result<void> run(const std::vector<std::string>& argv, std::string_view input = {});
