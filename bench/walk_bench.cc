@@ -63,14 +63,8 @@ void txpath_sendto(benchmark::State& state, const char* qdisc) {
 void txpath_send(benchmark::State& state, const char* qdisc) {
   txpath_walk<&TxpathSender::send>(state, qdisc);
 }
-BENCHMARK_CAPTURE(txpath_sendto, noqueue, "noqueue")
-    ->Name("txpath/sendto")
-    ->Arg(64)
-    ->Arg(1400);
-BENCHMARK_CAPTURE(txpath_send, noqueue, "noqueue")
-    ->Name("txpath/connected")
-    ->Arg(64)
-    ->Arg(1400);
+BENCHMARK_CAPTURE(txpath_sendto, noqueue, "noqueue")->Name("txpath/sendto")->Arg(64)->Arg(1400);
+BENCHMARK_CAPTURE(txpath_send, noqueue, "noqueue")->Name("txpath/connected")->Arg(64)->Arg(1400);
 BENCHMARK_CAPTURE(txpath_sendto, pfifo_fast, "pfifo_fast")
     ->Name("txpath/sendto, pfifo_fast")
     ->Arg(64)

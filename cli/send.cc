@@ -15,7 +15,7 @@ constexpr std::size_t kInputLen = 1400;  // bytes a datagram of --input, where -
 constexpr std::uint64_t kMaxCount = std::uint64_t{1} << 62;
 constexpr std::uint64_t kMaxRate = 1'000'000'000;
 
-constexpr std::string_view kWordsText =
+constexpr std::string_view kSendWordsText =
     R"(words:
   [udp] [from ADDR[:PORT]] to ADDR:PORT [oif DEV] [mark N] [tos N] [ttl N]
         [df do|dont|want|probe] [gso SIZE] [broadcast]
@@ -120,7 +120,7 @@ int send(const Arguments& arguments) {
       ->option_text("N");
   app.add_option("--pcap", pcap, "writes every frame there")->option_text("OUT.pcapng");
   app.add_flag("-j,--json", w.json, "ends with one JSON object instead of the table");
-  app.footer(std::string(kWordsText));
+  app.footer(std::string(kSendWordsText));
   if (const auto code = parse(app, arguments)) return *code;
 
   auto options = options_of(w, pcap);

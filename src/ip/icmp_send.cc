@@ -42,7 +42,7 @@ void copy_from_network(const Skb& skb, std::size_t n, std::uint8_t* to) {
 }
 
 // icmp_out_count().
-void count(Net& net, std::uint8_t type) {
+void count_sent(Net& net, std::uint8_t type) {
   snmp(net, Snmp::IcmpOutMsgs);
   if (type == kIcmpDestUnreach) snmp(net, Snmp::IcmpOutDestUnreachs);
   if (type == kIcmpTimeExceeded) snmp(net, Snmp::IcmpOutTimeExcds);
@@ -72,7 +72,7 @@ void push(Net& net, SkbPtr skb, const Flow4& fl4, const Rtable& rt, std::uint8_t
   skb->fl4 = fl4;
   skb->dev = rt.dev;
   born(net);
-  count(net, type);
+  count_sent(net, type);
   static_cast<void>(ip_send_skb(net, std::move(skb)));
 }
 

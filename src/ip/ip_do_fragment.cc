@@ -17,7 +17,7 @@
 namespace txp {
 namespace {
 
-constexpr std::size_t kLlReserved = 32;  // LL_RESERVED_SPACE() of an Ethernet device
+constexpr std::size_t kFragmentHeadroom = 32;  // LL_RESERVED_SPACE() of an Ethernet device
 constexpr Stage kStage = Stage::ip_finish_output;
 
 void trace_fragments(const Skb& skb, std::size_t space) {
@@ -34,7 +34,7 @@ bool fraglist_fits(const Skb& skb, std::size_t hlen, std::size_t space) {
   if ((Ipv4View(skb.data).frag_off() & (kIpMf | kIpOffset)) != 0) return false;
   for (const Skb* f = skb.frag_list; f != nullptr; f = f->next)
     if (f->len > space || ((f->len & 7) != 0 && f->next != nullptr) ||
-        f->headroom() < hlen + kLlReserved)
+        f->headroom() < hlen + kFragmentHeadroom)
       return false;
   return true;
 }
@@ -112,13 +112,13 @@ TxResult send_copies(Net& net, SkbPtr skb, std::size_t hlen, std::size_t space,
   while (left > 0) {
     std::size_t len = std::min(left, space);
     if (len < left) len &= ~std::size_t{7};
-    SkbPtr fragment = alloc_skb(net, kLlReserved + hlen + len);
+    SkbPtr fragment = alloc_skb(net, kFragmentHeadroom + hlen + len);
     if (!fragment) {
       if (!first) born(net);
       drop(net, kStage, std::move(skb), DropReason::NOMEM);
       return failed(net, TxResult::error(ENOMEM));
     }
-    fragment->reserve(kLlReserved);
+    fragment->reserve(kFragmentHeadroom);
     fragment->set_network_header();
     std::memcpy(fragment->put(hlen), skb->data, hlen);
     fragment->transport_header = static_cast<std::uint16_t>(fragment->network_header + hlen);

@@ -13,7 +13,7 @@
 
 namespace txp {
 namespace {
-constexpr std::size_t kHhLen = 16;  // LL_RESERVED_SPACE() of Ethernet
+constexpr std::size_t kLinkHeadroom = 16;  // LL_RESERVED_SPACE() of Ethernet
 }
 
 TxResult ip_finish_output2(Net& net, SkbPtr skb) {
@@ -28,8 +28,8 @@ TxResult ip_finish_output2(Net& net, SkbPtr skb) {
   }
   snmp(net, Snmp::IpOutTransmits);
   snmp(net, Snmp::IpExtOutOctets, skb->len);
-  if (skb->headroom() < kHhLen) {
-    SkbPtr roomy = skb_copy(net, *skb, kHhLen);
+  if (skb->headroom() < kLinkHeadroom) {
+    SkbPtr roomy = skb_copy(net, *skb, kLinkHeadroom);
     if (!roomy) {
       drop(net, Stage::ip_finish_output2, std::move(skb), DropReason::NOMEM);
       return TxResult::error(ENOMEM);

@@ -17,7 +17,6 @@
 namespace txp {
 namespace {
 
-constexpr Stage kStage = Stage::udp_send_skb;
 constexpr std::uint32_t kUdpMaxSegments = 128;  // UDP_MAX_SEGMENTS
 
 // Why a segmentation request is refused; 0: it is good.
@@ -50,7 +49,7 @@ std::uint16_t checksum(const Skb& skb, const UdpHeader& uh, const Flow4& fl4) {
 }  // namespace
 
 SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4, const Cork& cork) {
-  enter(net, kStage, *skb);
+  enter(net, Stage::udp_send_skb, *skb);
   Sock& sk = *skb->sk;
   const std::uint32_t len = skb->len - std::uint32_t{kIpHlen};  // UDP header and payload
   const std::uint32_t datalen = len - static_cast<std::uint32_t>(kUdpHlen);
@@ -58,7 +57,7 @@ SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4, const Cork
   bool gso = false;
   if (cork.gso_size != 0) {
     if (const int code = check_gso(sk, cork, datalen); code != 0) {
-      drop(net, kStage, std::move(skb), DropReason::NOT_SPECIFIED);
+      drop(net, Stage::udp_send_skb, std::move(skb), DropReason::NOT_SPECIFIED);
       return err(code);
     }
     if (datalen > cork.gso_size) {
@@ -79,11 +78,11 @@ SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4, const Cork
   uh.emit(skb->transport());
   if (skb->trace != nullptr) {
     if (sk.port_is_random) skb->trace->masked("udp.sport");
-    skb->trace->out(kStage, "checksum",
+    skb->trace->out(Stage::udp_send_skb, "checksum",
                     sk.no_check_tx && !gso                ? "none"
                     : skb->ip_summed == IpSummed::partial ? "left to the device"
                                                           : "software");
-    if (gso) skb->trace->out(kStage, "segments", skb->gso_segs);
+    if (gso) skb->trace->out(Stage::udp_send_skb, "segments", skb->gso_segs);
   }
   const bool recverr = sk.recverr;  // the skb, and with it the charge, may be gone below
   const int code = ip_send_skb(net, std::move(skb));
