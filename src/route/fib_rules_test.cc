@@ -152,11 +152,18 @@ TEST(FibRules, GotoGoesForwardAndAMissingTargetIsPassedOver) {
   EXPECT_EQ(t.get("8.8.8.8"), "EACCES");  // nothing at 30 yet
   t.net.rules->add(t.rule(30));
   EXPECT_EQ(t.get("8.8.8.8"), "vb via 10.78.0.2 src 10.78.0.1");
+}
+
+TEST(FibRules, GotoNeverGoesBack) {
+  RulesNet t;
+  FibRule target = t.rule(10);
+  target.action = RuleAction::nop;
+  t.net.rules->add(target);
   FibRule back = t.rule(15);
   back.action = RuleAction::goto_;
   back.goto_target = 10;
   t.net.rules->add(back);
-  EXPECT_EQ(t.get("8.8.8.8"), "vb via 10.78.0.2 src 10.78.0.1");
+  EXPECT_EQ(t.get("8.8.8.8"), "va via 10.77.0.2 src 10.77.0.1");
 }
 
 TEST(FibRules, SuppressTakesBackShortPrefixesAndGroups) {

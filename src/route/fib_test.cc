@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "route/fib.h"
 
+#include "route/fib_lookup.h"
 #include "route/route_test_net.h"
 
 namespace txp {
@@ -123,6 +124,21 @@ TEST(Fib, ADeviceThatIsDownTakesItsRoutesAndLeavesOtherHopsAndOurAddresses) {
   t.net.fib->flush_dev(2, true);  // gone altogether
   EXPECT_TRUE(main_routes(t.net).empty());
   EXPECT_EQ(t.get("10.77.0.1"), "ENETUNREACH");
+}
+
+// Told apart from luck by AddressSanitizer.
+TEST(Fib, WhatALookupFoundStaysReadableUntilItsReaderLeft) {
+  RouteTestNet t;
+  const Route r = RouteTestNet::via("10.1.0.0/16", "10.77.0.2", 2);
+  t.add(r);
+  FibResult res;
+  {
+    const RcuReader reader;
+    ASSERT_EQ(fib_lookup(t.net, RouteTestNet::flow("10.1.1.1"), res, nullptr), 0);
+    ASSERT_TRUE(t.net.fib->remove(r));
+    EXPECT_EQ(fib_result_route(t.net.fib->impl(), res), r);
+  }
+  t.net.retired.flush();
 }
 
 TEST(Fib, ClearLeavesNothingAndMemoryIsUsedAgain) {

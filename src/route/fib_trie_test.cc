@@ -107,6 +107,12 @@ TEST(FibTrie, ReadersNeverMissAStableRouteWhileAWriterChangesOthers) {
   t.link(2, "va");
   t.addr(2, "10.77.0.1", 24);
   t.add(RouteTestNet::via("10.200.0.0/16", "10.77.0.2", 2));
+  // So many that the table has its quick way in.
+  for (std::uint32_t i = 0; i < 4000; ++i) {
+    Route r = RouteTestNet::via("20.0.0.0/24", "10.77.0.9", 2);
+    r.dst.addr.host += i << 8;
+    t.add(r);
+  }
   t.rtnl.unlock();
   std::atomic<bool> stop{false};
   std::atomic<int> wrong{0};
@@ -126,9 +132,9 @@ TEST(FibTrie, ReadersNeverMissAStableRouteWhileAWriterChangesOthers) {
     const std::lock_guard guard(t.net.rtnl);
     for (int i = 0; i < 50; ++i) {
       Route r = RouteTestNet::via("10.200.0.0/24", "10.77.0.3", 2);
-      r.dst.len = static_cast<std::uint8_t>(17 + random.u32() % 16);
-      r.dst.addr.host |= random.u32() & 0xffff & inet_make_mask(r.dst.len);
-      r.priority = random.u32() % 3;
+      r.dst.len = static_cast<std::uint8_t>(8 + random.u32() % 25);
+      r.dst.addr.host = (r.dst.addr.host | (random.u32() & 0xffff)) & inet_make_mask(r.dst.len);
+      r.priority = random.u32() % 500;
       if (random.u32() % 2 == 0)
         (void)t.net.fib->add(r);
       else

@@ -338,6 +338,15 @@ TEST(Devinet, SourceAddressByScopeAndSubnet) {
   EXPECT_EQ(inet_select_addr(t.net, nullptr, {}, kScopeHost), ip("127.0.0.1"));
 }
 
+TEST(Devinet, ALinkScopeAddressIsNotLentToOtherDevices) {
+  RouteTestNet t;
+  t.link(2, "va");
+  t.link(3, "bare");
+  t.addr(2, "169.254.1.1", 16, kScopeLink);
+  const RcuReader reader;
+  EXPECT_EQ(inet_select_addr(t.net, t.net.dev->by_index(3), {}, kScopeLink), Ip4{});
+}
+
 TEST(Devinet, WhoOwnsAnAddress) {
   Host t;
   const RcuReader reader;
