@@ -6,7 +6,7 @@
 // net/ethernet/eth.c, eth_type_trans().
 // Differs: IPv6 and every other protocol are dropped here; no VLANs, no RPS; netdev_max_backlog is
 // the kernel's default. Drops (as received packets): DEV_READY, HDR_TRUNC, NOMEM (a frame too
-// large), UNHANDLED_PROTO, CPU_BACKLOG, TXPATH_ARP_PROCESS (a malformed ARP packet).
+// large), UNHANDLED_PROTO, CPU_BACKLOG, and what arp_rcv() refuses: PKT_TOO_SMALL, NOT_SPECIFIED.
 #include <cstring>
 
 #include "dev/netdevice.h"
@@ -60,10 +60,10 @@ void deliver(Net& net, SkbPtr skb, NetDevice& dev) {
   switch (skb->protocol) {
     case kEthPIp: ip_rcv(net, std::move(skb), dev); return;
     case kEthPArp:
-      if (arp_rcv(net, dev, std::as_const(*skb).bytes(), skb->pkt_type))
+      if (auto ok = arp_rcv(net, dev, std::as_const(*skb).bytes(), skb->pkt_type); ok)
         consume(std::move(skb));
       else
-        rx_drop(net, std::move(skb), DropReason::TXPATH_ARP_PROCESS);
+        rx_drop(net, std::move(skb), ok.error());
       return;
     default:
       dev.rx_dropped.fetch_add(1, std::memory_order_relaxed);

@@ -3,8 +3,8 @@
 //
 // Kernel twin: net/ipv4/icmp.c, icmp_rcv(), icmp_unreach(), icmp_socket_deliver(), icmp_echo().
 // Differs: no redirects, timestamps, extended echo and ping sockets (they are taken and ignored);
-// icmp_echo_ignore_broadcasts is on. Drops (as received packets): ICMP_CSUM, HDR_TRUNC,
-// UNHANDLED_PROTO, INVALID_PROTO, IP_INHDR and NOT_SPECIFIED for a mangled quotation.
+// icmp_echo_ignore_broadcasts is on. Drops (as received packets): ICMP_CSUM, UNHANDLED_PROTO,
+// INVALID_PROTO, IP_INHDR, and NOT_SPECIFIED for what is cut off.
 #include "ip/icmp.h"
 
 #include "dev/netdevice.h"
@@ -85,8 +85,9 @@ void icmp_rcv(Net& net, SkbPtr skb) {
     return error(net, std::move(skb), DropReason::ICMP_CSUM);
   }
   const auto icmp = IcmpHeader::parse(bytes);
-  if (!icmp) return error(net, std::move(skb), DropReason::HDR_TRUNC);
+  if (!icmp) return error(net, std::move(skb), DropReason::NOT_SPECIFIED);
   count(net, icmp->type);
+  if (icmp->type == kIcmpExtEcho) return consume(std::move(skb));
   if (icmp->type > kNrIcmpTypes) return error(net, std::move(skb), DropReason::UNHANDLED_PROTO);
   if ((skb->rt.is_broadcast || skb->rt.is_multicast) && icmp->type != kIcmpAddress &&
       icmp->type != kIcmpAddressReply)

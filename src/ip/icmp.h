@@ -19,6 +19,7 @@ inline constexpr std::uint8_t kIcmpTimestamp = 13;
 inline constexpr std::uint8_t kIcmpAddress = 17;
 inline constexpr std::uint8_t kIcmpAddressReply = 18;
 inline constexpr std::uint8_t kNrIcmpTypes = 18;
+inline constexpr std::uint8_t kIcmpExtEcho = 42;  // RFC 8335; off by default
 
 inline constexpr std::uint8_t kIcmpHostUnreach = 1;
 inline constexpr std::uint8_t kIcmpProtUnreach = 2;

@@ -46,6 +46,7 @@ void count_sent(Net& net, std::uint8_t type) {
   snmp(net, Snmp::IcmpOutMsgs);
   if (type == kIcmpDestUnreach) snmp(net, Snmp::IcmpOutDestUnreachs);
   if (type == kIcmpTimeExceeded) snmp(net, Snmp::IcmpOutTimeExcds);
+  if (type == kIcmpParameterProb) snmp(net, Snmp::IcmpOutParmProbs);
   if (type == kIcmpEchoReply) snmp(net, Snmp::IcmpOutEchoReps);
 }
 

@@ -90,21 +90,28 @@ SkbPtr rcv_core(Net& net, SkbPtr skb) {
   return skb;
 }
 
-enum class Options : std::uint8_t { good, malformed, source_route };
+struct Options {
+  bool source_route = false;
+  std::size_t bad = 0;  // where the first malformed option begins, from the IP header; 0: none
+};
 
 // __ip_options_compile(), as far as form and source routes go.
 Options check_options(std::span<const std::uint8_t> o) {
-  bool source_route = false;
+  Options found;
+  const std::uint8_t* begin = o.data();
   while (!o.empty() && o[0] != kOptEnd) {
     if (o[0] == kOptNoop) {
       o = o.subspan(1);
       continue;
     }
-    if (o.size() < 2 || o[1] < 2 || o[1] > o.size()) return Options::malformed;
-    if (o[0] == kOptLsrr || o[0] == kOptSsrr) source_route = true;
+    if (o.size() < 2 || o[1] < 2 || o[1] > o.size()) {
+      found.bad = kIpHlen + static_cast<std::size_t>(o.data() - begin);
+      break;
+    }
+    if (o[0] == kOptLsrr || o[0] == kOptSsrr) found.source_route = true;
     o = o.subspan(o[1]);
   }
-  return source_route ? Options::source_route : Options::good;
+  return found;
 }
 
 // The kernel's dst_input() for what is not ours.
@@ -158,9 +165,13 @@ void ip_rcv(Net& net, SkbPtr skb, NetDevice& dev) {
   }
   if (ip.hlen() > kIpHlen) {
     const Options options = check_options({ip.options(), ip.hlen() - kIpHlen});
-    if (options == Options::malformed) snmp(net, Snmp::IpInHdrErrors);
-    if (options != Options::good) {
-      rx_drop(net, std::move(skb), DropReason::IP_INHDR);
+    if (options.bad != 0) {
+      icmp_send(net, *skb, kIcmpParameterProb, 0, static_cast<std::uint32_t>(options.bad) << 24);
+      header_error(net, std::move(skb));
+      return;
+    }
+    if (options.source_route) {
+      rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
       return;
     }
   }

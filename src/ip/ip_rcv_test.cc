@@ -192,13 +192,13 @@ TEST_F(IpRcv, BadFramesAreOneCountedDropEach) {
          f[kEthHlen + 12] = 127;
          again(f);
        },
-       DropReason::IP_INVALID_SOURCE, Snmp::IpInReceives},
+       DropReason::IP_LOCALNET, Snmp::IpInReceives},
       {"loopback destination",
        [](Bytes& f) {
          f[kEthHlen + 16] = 127;
          again(f);
        },
-       DropReason::IP_INVALID_DEST, Snmp::IpInReceives},
+       DropReason::IP_LOCALNET, Snmp::IpInReceives},
       {"zero source",
        [](Bytes& f) {
          store_be32(&f[kEthHlen + 12], 0);
@@ -273,7 +273,8 @@ TEST_F(IpRcv, OptionsAreCheckedAndSourceRoutesRefused) {
   host.receive(with({1, 1, 1, 7}));
   EXPECT_EQ(host.rx_drops(DropReason::IP_INHDR), 3U);
   host.receive(with({0x83, 7, 4, 10, 0, 0, 9, 0}));
-  EXPECT_EQ(host.rx_drops(DropReason::IP_INHDR), 4U);
+  EXPECT_EQ(host.rx_drops(DropReason::NOT_SPECIFIED), 1U);
+  EXPECT_EQ(host.snmp(Snmp::IcmpOutParmProbs), 3U);
   EXPECT_EQ(waiting(sk), 2U);
 }
 
@@ -541,11 +542,13 @@ TEST_F(IpRcv, BadIcmpIsCounted) {
   EXPECT_EQ(host.rx_drops(DropReason::ICMP_CSUM), 1U);
   EXPECT_EQ(host.snmp(Snmp::IcmpInCsumErrors), 1U);
   host.receive(frame(p, Bytes{0xff, 0xff}));
-  EXPECT_EQ(host.rx_drops(DropReason::HDR_TRUNC), 1U);
-  host.receive(frame(p, icmp(42, 0, 0, {})));
+  EXPECT_EQ(host.rx_drops(DropReason::NOT_SPECIFIED), 1U);
+  host.receive(frame(p, icmp(kIcmpExtEcho, 0, 0, {})));
+  EXPECT_EQ(host.snmp(Snmp::IcmpInErrors), 2U);
+  host.receive(frame(p, icmp(40, 0, 0, {})));
   EXPECT_EQ(host.rx_drops(DropReason::UNHANDLED_PROTO), 1U);
   host.receive(frame(p, icmp(kIcmpDestUnreach, 3, 0, Bytes(12))));
-  EXPECT_EQ(host.rx_drops(DropReason::NOT_SPECIFIED), 1U);
+  EXPECT_EQ(host.rx_drops(DropReason::NOT_SPECIFIED), 2U);
   Bytes short_header(20);
   short_header[0] = 0x41;
   host.receive(frame(p, icmp(kIcmpDestUnreach, 3, 0, short_header)));

@@ -86,7 +86,7 @@ std::expected<Rtable, DropReason> route_multicast(Net& net, NetDevice& dev, Ip4 
   if (saddr.is_multicast() || saddr.is_lbcast()) return martian(DropReason::IP_INVALID_SOURCE);
   if (proto != kEthPIp) return martian(DropReason::INVALID_PROTO);
   if (saddr.is_loopback() && !dev.in_dev().conf.route_localnet)
-    return martian(DropReason::IP_LOCAL_SOURCE);
+    return martian(DropReason::IP_LOCALNET);
   if (saddr.is_zeronet()) {
     if (!daddr.is_local_multicast()) return martian(DropReason::IP_INVALID_SOURCE);
   } else if (auto ok = validate_source(net, dev, saddr, Ip4{}, tos); !ok) {
@@ -116,9 +116,9 @@ std::expected<Rtable, DropReason> ip_route_input(Net& net, NetDevice& dev, Ip4 d
   if (saddr.is_zeronet()) return martian(DropReason::IP_INVALID_SOURCE);
   if (daddr.is_zeronet()) return martian(DropReason::IP_INVALID_DEST);
   if (daddr.is_loopback()) {
-    if (!conf.route_localnet) return martian(DropReason::IP_INVALID_DEST);
+    if (!conf.route_localnet) return martian(DropReason::IP_LOCALNET);
   } else if (saddr.is_loopback() && !conf.route_localnet) {
-    return martian(DropReason::IP_INVALID_SOURCE);
+    return martian(DropReason::IP_LOCALNET);
   }
   Flow4 fl4;
   fl4.iif = dev.ifindex;

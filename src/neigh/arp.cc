@@ -176,23 +176,26 @@ void arp_solicit(Net& net, Neighbour& n, std::optional<Ip4> waiting) {
   arp_send(net, dev, request, dest);
 }
 
-bool arp_rcv(Net& net, NetDevice& dev, std::span<const std::uint8_t> packet, PacketType type) {
+std::expected<void, DropReason> arp_rcv(Net& net, NetDevice& dev,
+                                        std::span<const std::uint8_t> packet, PacketType type) {
   if ((dev.flags() & kIffNoarp) != 0 || type == PacketType::otherhost ||
       type == PacketType::loopback || net.neigh->owner == NeighOwner::kernel)
-    return true;
+    return {};
+  const std::unexpected refused(DropReason::NOT_SPECIFIED);
+  if (packet.size() < kArpLen) return std::unexpected(DropReason::PKT_TOO_SMALL);
   const auto arp = ArpPacket::parse(packet);
-  if (!arp || (arp->op != kArpRequest && arp->op != kArpReply)) return false;
+  if (!arp || (arp->op != kArpRequest && arp->op != kArpReply)) return refused;
   const InDevConf& conf = dev.in_dev().conf;
-  if (arp->tip.is_multicast() || (!conf.route_localnet && arp->tip.is_loopback())) return false;
+  if (arp->tip.is_multicast() || (!conf.route_localnet && arp->tip.is_loopback())) return refused;
   if (arp->sip.is_zero()) {  // duplicate address detection (RFC 5227)
     if (arp->op == kArpRequest && inet_addr_type(net, arp->tip) == RouteType::local &&
         !arp_ignore(net, dev, arp->sip, arp->tip))
       arp_reply(net, dev, *arp);
-    return true;
+    return {};
   }
-  if (arp->op == kArpRequest && process_request(net, dev, *arp)) return true;
+  if (arp->op == kArpRequest && process_request(net, dev, *arp)) return {};
   update_table(net, dev, *arp, type);
-  return true;
+  return {};
 }
 
 }  // namespace txp

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <expected>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -41,7 +42,8 @@ struct NeighParms;
 //                timer, p = U + A + M        FAILED       drops what waits: NEIGH_FAILED, and ICMP
 //                                                         host unreachable to the senders
 //                reply to us                 REACHABLE    takes the address, sends what waited
-//                request, broadcast reply    STALE        takes the address, sends what waited, which
+//                request, broadcast reply    STALE        takes the address, sends what waited,
+//                which
 //                                                         makes it DELAY at once
 //  STALE         packet                      DELAY        is sent; timer in delay_first_probe_time
 //                reply to us                 REACHABLE
@@ -161,7 +163,8 @@ bool dev_has_header(const NetDevice& dev);
 
 // arp_solicit(): one probe for `neigh`; `waiting` is the source of the newest packet that waits.
 void arp_solicit(Net& net, Neighbour& neigh, std::optional<Ip4> waiting);
-// A received ARP packet, Ethernet header taken off. False: it was malformed or refused.
-bool arp_rcv(Net& net, NetDevice& dev, std::span<const std::uint8_t> packet, PacketType type);
+// A received ARP packet, Ethernet header taken off. The error is why it was refused.
+std::expected<void, DropReason> arp_rcv(Net& net, NetDevice& dev,
+                                        std::span<const std::uint8_t> packet, PacketType type);
 
 }  // namespace txp

@@ -41,6 +41,7 @@ namespace txp {
   X(Icmp, OutErrors) \
   X(Icmp, OutDestUnreachs) \
   X(Icmp, OutTimeExcds) \
+  X(Icmp, OutParmProbs) \
   X(Icmp, OutEchoReps) \
   X(Udp, InDatagrams) \
   X(Udp, NoPorts) \

@@ -53,6 +53,7 @@ namespace txp {
   X(IP_INNOROUTES, false)                                                                 \
   X(IP_LOCAL_SOURCE, false)                                                               \
   X(IP_INVALID_SOURCE, false)                                                             \
+  X(IP_LOCALNET, false)                                                                   \
   X(IP_INVALID_DEST, false)                                                               \
   X(PKT_TOO_BIG, false)                                                                   \
   X(DUP_FRAG, false)                                                                      \
@@ -65,8 +66,7 @@ namespace txp {
   X(TXPATH_DST_DISCARD, true)    /* dst_discard_out(): blackhole and dead routes */       \
   X(TXPATH_DEV_GONE, true)       /* the device went away under a waiting packet */        \
   X(TXPATH_DRIVER_ERROR, true)   /* the driver lost the frame (its system call failed) */ \
-  X(TXPATH_FAULT_INJECTED, true) /* the fault wrapper dropped it on request */            \
-  X(TXPATH_ARP_PROCESS, true)    /* a received ARP packet that does not concern us */
+  X(TXPATH_FAULT_INJECTED, true) /* the fault wrapper dropped it on request */
 
 enum class DropReason : std::uint8_t {
 #define X(name, ours) name,

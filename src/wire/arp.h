@@ -23,10 +23,11 @@ struct ArpPacket {
   MacAddr tha;
   Ip4 tip;
 
-  // Empty unless hardware is Ethernet and protocol IPv4, with 6- and 4-byte addresses.
+  // Empty unless hardware is Ethernet (or IEEE 802, which says the same) and protocol IPv4, with
+  // 6- and 4-byte addresses.
   static std::optional<ArpPacket> parse(std::span<const std::uint8_t> b) {
-    if (b.size() < kArpLen || load_be16(&b[0]) != 1 || load_be16(&b[2]) != 0x0800 || b[4] != 6 ||
-        b[5] != 4)
+    if (b.size() < kArpLen || (load_be16(&b[0]) != 1 && load_be16(&b[0]) != 6) ||
+        load_be16(&b[2]) != 0x0800 || b[4] != 6 || b[5] != 4)
       return std::nullopt;
     ArpPacket a;
     a.op = load_be16(&b[6]);

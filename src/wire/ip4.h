@@ -20,8 +20,8 @@ struct Ip4 {
   constexpr bool is_multicast() const { return (host >> 28) == 0xe; }            // 224/4
   constexpr bool is_local_multicast() const { return (host >> 8) == 0xe00000; }  // 224.0.0/24
   constexpr bool is_lbcast() const { return host == 0xffffffff; }                // 255.255.255.255
-  constexpr bool is_zeronet() const { return (host >> 24) == 0; }                // 0/8
-  constexpr bool is_linklocal_169() const { return (host >> 16) == 0xa9fe; }     // 169.254/16
+  constexpr bool is_zeronet() const { return host == 0; }  // no longer 0/8 (ipv4_is_zeronet())
+  constexpr bool is_linklocal_169() const { return (host >> 16) == 0xa9fe; }  // 169.254/16
 
   std::string str() const;
   static std::optional<Ip4> parse(std::string_view text);  // dotted quad only
