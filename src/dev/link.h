@@ -39,7 +39,7 @@ struct Link {
   std::uint32_t flags = 0;  // kIff*
   std::uint32_t mtu = 1500;
   std::uint32_t group = 0;
-  std::uint32_t txqlen = 1000;  // IFLA_TXQLEN, packets
+  std::uint32_t txqlen = 1000;           // IFLA_TXQLEN, packets
   std::uint32_t num_tx_queues = 1;       // allocated (IFLA_NUM_TX_QUEUES)
   std::uint32_t real_num_tx_queues = 0;  // in use (/sys/class/net/DEV/queues); 0: not known, all
   std::uint32_t gso_max_size = 65536;

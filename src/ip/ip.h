@@ -25,8 +25,8 @@ struct IpcmCookie {
 };
 
 // Payload into skbs, for a datagram that goes at once. `length` counts the transport header
-// (`transhdrlen`) and the payload; `cork` is a fresh one. Null without an error: MSG_PROBE. Errors: EMSGSIZE, ENETUNREACH,
-// EAGAIN, ENOBUFS, EPIPE and the socket's pending error.
+// (`transhdrlen`) and the payload; `cork` is a fresh one. Null without an error: MSG_PROBE. Errors:
+// EMSGSIZE, ENETUNREACH, EAGAIN, ENOBUFS, EPIPE and the socket's pending error.
 [[nodiscard]] SockResult<SkbPtr> ip_make_skb(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg,
                                              std::uint32_t length, std::uint32_t transhdrlen,
                                              const IpcmCookie& ipc, const Rtable& rt, Cork& cork);

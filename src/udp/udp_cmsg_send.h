@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Control messages of a send. Kernel twins: net/ipv4/udp.c, udp_cmsg_send(); net/ipv4/ip_sockglue.c,
-// ip_cmsg_send(); net/core/sock.c, __sock_cmsg_send().
+// Control messages of a send. Kernel twins: net/ipv4/udp.c, udp_cmsg_send();
+// net/ipv4/ip_sockglue.c, ip_cmsg_send(); net/core/sock.c, __sock_cmsg_send().
 #pragma once
 
 #include <cstdint>
