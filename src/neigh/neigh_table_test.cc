@@ -305,8 +305,9 @@ TEST(Neigh, DeletionFailsWhatWaits) {
 }
 
 TEST(Neigh, TraceNamesTheNeighbourAndTheWait) {
+  const Clock clock = Clock::manual();
+  Trace trace(clock);  // outlives the packet that waits
   Host h("10.0.0.1", 1);
-  Trace trace(h.net.clock);
   h.send(h.sock(), "10.0.0.9", 9, 4, &trace);
   EXPECT_EQ(trace.queued_at(), Stage::neigh_resolve_output);
   bool named = false;
