@@ -8,7 +8,7 @@ packages_build="cmake ninja-build g++ pkg-config ca-certificates
   libfmt-dev nlohmann-json3-dev libcli11-dev libmnl-dev libnftnl-dev liburcu-dev libpcap-dev
   libgtest-dev libgmock-dev"
 # The laboratory of ./demo and of the kernel_diff tests.
-packages_lab="iproute2 nftables procps util-linux python3"
+packages_lab="iproute2 ethtool nftables procps util-linux python3"
 packages_demo="tshark"
 # ./check --quick.
 packages_quick="clang-format-19 jq tcpdump"
