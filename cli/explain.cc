@@ -72,7 +72,7 @@ Result<std::vector<std::uint8_t>> read_payload(const std::string& name) {
   return bytes;
 }
 
-Result<std::vector<std::uint8_t>> payload_of(const UdpQuestion& q) {
+Result<std::vector<std::uint8_t>> payload_of(const FlowQuestion& q) {
   if (!q.data.empty()) return read_payload(q.data);
   return std::vector<std::uint8_t>(q.len.value_or(kDefaultLen), 0);
 }
@@ -138,7 +138,7 @@ int explain(const Arguments& arguments) {
   if (o.words.empty() || (o.words[0] != "udp" && o.words[0] != "tcp"))
     return complain("explain: the first word must be udp, as in txpath explain udp to 10.0.0.2:53");
   if (o.words[0] == "tcp") return complain("explain: tcp: not in this version, only udp");
-  const auto question = parse_udp_question(std::span(o.words).subspan(1), PayloadWords::yes);
+  const auto question = parse_flow_question(std::span(o.words).subspan(1), PayloadWords::yes);
   if (!question) return complain("explain: " + question.error().what);
   const auto payload = payload_of(*question);
   if (!payload) return complain("explain: " + payload.error().what);
@@ -147,7 +147,7 @@ int explain(const Arguments& arguments) {
   const auto report = fill(net, o.snapshot);
   if (!report) return complain("explain: " + report.error().what);
   warn(*report);
-  return tell(explain_udp(net, *question, *payload, ::geteuid()), o);
+  return tell(explain_flow(net, *question, *payload, ::geteuid()), o);
 }
 
 }  // namespace txp::cli

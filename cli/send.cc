@@ -64,7 +64,7 @@ Result<std::unique_ptr<PayloadSource>> source_of(const Words& w) {
 Result<SendOptions> options_of(const Words& w, const std::string& pcap) {
   std::span<const std::string> words(w.words);
   if (!words.empty() && words[0] == "udp") words = words.subspan(1);
-  auto question = parse_udp_question(words, PayloadWords::no);
+  auto question = parse_flow_question(words, PayloadWords::no);
   if (!question) return std::unexpected(question.error());
   if (question->uid) return fail("uid: send uses the caller's own, leave the word out");
   auto devices = device_kinds(w.devices);

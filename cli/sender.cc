@@ -65,7 +65,7 @@ struct Sender::KernelPort {
   ~KernelPort() {
     if (fd >= 0) ::close(fd);
   }
-  std::expected<void, SendFailure> take(const UdpQuestion& q) {
+  std::expected<void, SendFailure> take(const FlowQuestion& q) {
     fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return failure(fmt::format("socket: {}", errno_text(errno)));
     sock_filter nothing{BPF_RET | BPF_K, 0, 0, 0};

@@ -12,7 +12,7 @@
 
 #include "base/result.h"
 #include "cli/payload_source.h"
-#include "explain/udp_question.h"
+#include "explain/flow_question.h"
 #include "mirror/live.h"
 #include "net.h"
 #include "observe/stat.h"
@@ -24,7 +24,7 @@
 namespace txp::cli {
 
 struct SendOptions {
-  UdpQuestion question;                        // the socket's options and the destination
+  FlowQuestion question;                       // the socket's options and the destination
   std::map<std::string, std::string> devices;  // --device DEV=KIND
   std::optional<std::uint64_t> rate;           // datagrams a second
   std::uint64_t trace = 0;                     // datagrams to trace

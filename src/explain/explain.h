@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/errno.h"
-#include "explain/udp_question.h"
+#include "explain/flow_question.h"
 #include "path.h"
 #include "skb/drop_reason.h"
 #include "wire/ip4.h"
@@ -80,8 +80,8 @@ struct Explanation {
 // failed; dropped when any was dropped; queued when any waits; else sent.
 // `caller_uid`: the socket's owner when the question names none.
 // Thread safety: nobody else uses `net`.
-Explanation explain_udp(Net& net, const UdpQuestion& question,
-                        std::span<const std::uint8_t> payload, std::uint32_t caller_uid);
+Explanation explain_flow(Net& net, const FlowQuestion& question,
+                         std::span<const std::uint8_t> payload, std::uint32_t caller_uid);
 
 // The trace's stages in words. Inside an RcuReader, or with net.rtnl held.
 std::vector<ReportStage> report_stages(const Net& net, const Trace& trace);

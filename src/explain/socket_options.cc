@@ -19,7 +19,7 @@ SocketCall set_int(Sock& sk, int level, int option, int value, std::string_view 
 
 }  // namespace
 
-SocketCall set_socket_options(Sock& sk, const UdpQuestion& q, std::vector<ReportObject>* told) {
+SocketCall set_socket_options(Sock& sk, const FlowQuestion& q, std::vector<ReportObject>* told) {
   const auto tell = [told](std::string_view option, std::string_view value) {
     if (told != nullptr)
       told->push_back({"sockopt", {}, std::string(option) + " = " + std::string(value)});

@@ -19,7 +19,7 @@ struct FailedCall {
 using SocketCall = std::expected<void, FailedCall>;
 
 // Sets what the question gives; `told`, when not null, gets each option as an object.
-[[nodiscard]] SocketCall set_socket_options(Sock& sk, const UdpQuestion& q,
+[[nodiscard]] SocketCall set_socket_options(Sock& sk, const FlowQuestion& q,
                                             std::vector<ReportObject>* told = nullptr);
 
 }  // namespace txp

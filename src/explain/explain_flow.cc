@@ -28,7 +28,7 @@ void seal(Net& net) {
   for (NetDevice* dev : net.dev->all()) net.dev->attach(*dev, std::make_unique<CaptureDriver>());
 }
 
-SocketCall bind(Sock& sk, const UdpQuestion& q) {
+SocketCall bind(Sock& sk, const FlowQuestion& q) {
   if (!q.from) return {};
   if (auto bound = inet_bind(sk, SockAddr4{*q.from, q.from_port}); !bound)
     return std::unexpected(FailedCall{bound.error(), "bind"});
@@ -36,7 +36,7 @@ SocketCall bind(Sock& sk, const UdpQuestion& q) {
 }
 
 // The source address that the route lookup or the socket chose.
-std::optional<Ip4> source_of(const Explanation& x, const UdpQuestion& q) {
+std::optional<Ip4> source_of(const Explanation& x, const FlowQuestion& q) {
   for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s) {
     if (s->stage != Stage::ip_route_output_flow) continue;
     for (const auto& [key, value] : s->out)
@@ -92,8 +92,8 @@ std::string_view name(Verdict v) {
   return kNames[static_cast<std::size_t>(v)];
 }
 
-Explanation explain_udp(Net& net, const UdpQuestion& q, std::span<const std::uint8_t> payload,
-                        std::uint32_t caller_uid) {
+Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::uint8_t> payload,
+                         std::uint32_t caller_uid) {
   Explanation x;
   x.flow.dst = q.to;
   x.flow.dport = q.to_port;

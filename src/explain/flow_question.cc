@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "explain/udp_question.h"
+#include "explain/flow_question.h"
 
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -25,7 +25,7 @@ Result<void> number(std::string_view word, std::string_view text, std::uint64_t 
   return {};
 }
 
-Result<void> from(UdpQuestion& q, std::string_view text) {
+Result<void> from(FlowQuestion& q, std::string_view text) {
   const auto a = parse_addr_port(text);
   if (!a) return fail(fmt::format("from {}: {}", text, a.error().what));
   q.from = a->addr;
@@ -33,7 +33,7 @@ Result<void> from(UdpQuestion& q, std::string_view text) {
   return {};
 }
 
-Result<void> to(UdpQuestion& q, std::string_view text) {
+Result<void> to(FlowQuestion& q, std::string_view text) {
   const auto a = parse_addr_port(text);
   if (!a) return fail(fmt::format("to {}: {}", text, a.error().what));
   if (!a->port) return fail(fmt::format("to {0}: the port is missing, write to {0}:PORT", text));
@@ -42,7 +42,7 @@ Result<void> to(UdpQuestion& q, std::string_view text) {
   return {};
 }
 
-Result<void> df(UdpQuestion& q, std::string_view text) {
+Result<void> df(FlowQuestion& q, std::string_view text) {
   for (const auto& [word, value] : kDfWords) {
     if (word == text) {
       q.df = value;
@@ -55,7 +55,7 @@ Result<void> df(UdpQuestion& q, std::string_view text) {
 // The words that take a value.
 struct Word {
   std::string_view name;
-  Result<void> (*take)(UdpQuestion&, std::string_view text);
+  Result<void> (*take)(FlowQuestion&, std::string_view text);
   bool payload = false;
 };
 
@@ -63,7 +63,7 @@ constexpr Word kWords[] = {
     {"from", from},
     {"to", to},
     {"oif",
-     [](UdpQuestion& q, std::string_view t) -> Result<void> {
+     [](FlowQuestion& q, std::string_view t) -> Result<void> {
        // IFNAMSIZ: the kernel would cut the name and bind to another device.
        if (t.empty() || t.size() > 15)
          return fail(fmt::format("oif {}: a device's name has 1 to 15 characters", t));
@@ -71,16 +71,17 @@ constexpr Word kWords[] = {
        return {};
      }},
     {"mark",
-     [](UdpQuestion& q, std::string_view t) { return number("mark", t, 0xffffffff, q.mark); }},
-    {"tos", [](UdpQuestion& q, std::string_view t) { return number("tos", t, 255, q.tos); }},
-    {"ttl", [](UdpQuestion& q, std::string_view t) { return number("ttl", t, 255, q.ttl); }},
-    {"uid", [](UdpQuestion& q, std::string_view t) { return number("uid", t, 0xfffffffe, q.uid); }},
+     [](FlowQuestion& q, std::string_view t) { return number("mark", t, 0xffffffff, q.mark); }},
+    {"tos", [](FlowQuestion& q, std::string_view t) { return number("tos", t, 255, q.tos); }},
+    {"ttl", [](FlowQuestion& q, std::string_view t) { return number("ttl", t, 255, q.ttl); }},
+    {"uid",
+     [](FlowQuestion& q, std::string_view t) { return number("uid", t, 0xfffffffe, q.uid); }},
     {"df", df},
-    {"gso", [](UdpQuestion& q, std::string_view t) { return number("gso", t, 65535, q.gso); }},
-    {"len", [](UdpQuestion& q, std::string_view t) { return number("len", t, kMaxLen, q.len); },
+    {"gso", [](FlowQuestion& q, std::string_view t) { return number("gso", t, 65535, q.gso); }},
+    {"len", [](FlowQuestion& q, std::string_view t) { return number("len", t, kMaxLen, q.len); },
      true},
     {"data",
-     [](UdpQuestion& q, std::string_view t) -> Result<void> {
+     [](FlowQuestion& q, std::string_view t) -> Result<void> {
        if (t.empty()) return fail("data: the file's name is empty");
        q.data = t;
        return {};
@@ -131,8 +132,8 @@ Result<AddrPort> parse_addr_port(std::string_view text) {
   return result;
 }
 
-Result<UdpQuestion> parse_udp_question(std::span<const std::string> words, PayloadWords payload) {
-  UdpQuestion q;
+Result<FlowQuestion> parse_flow_question(std::span<const std::string> words, PayloadWords payload) {
+  FlowQuestion q;
   std::vector<std::string_view> seen;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];

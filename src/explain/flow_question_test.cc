@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "explain/udp_question.h"
+#include "explain/flow_question.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,8 +19,8 @@ std::vector<std::string> split(const std::string& line) {
   return words;
 }
 
-Result<UdpQuestion> parse(const std::string& line, PayloadWords payload = PayloadWords::yes) {
-  return parse_udp_question(split(line), payload);
+Result<FlowQuestion> parse(const std::string& line, PayloadWords payload = PayloadWords::yes) {
+  return parse_flow_question(split(line), payload);
 }
 
 std::string why(const std::string& line, PayloadWords payload = PayloadWords::yes) {
@@ -28,7 +28,7 @@ std::string why(const std::string& line, PayloadWords payload = PayloadWords::ye
   return q ? "accepted" : q.error().what;
 }
 
-TEST(UdpQuestion, EveryWordIsTaken) {
+TEST(FlowQuestion, EveryWordIsTaken) {
   const auto q = parse(
       "from 10.0.0.1:1234 to 10.0.0.2:53 oif va mark 0x10 tos 0xb8 uid 1000 len 9 ttl 3 df probe "
       "gso 1200 broadcast");
@@ -48,21 +48,21 @@ TEST(UdpQuestion, EveryWordIsTaken) {
   EXPECT_TRUE(q->broadcast);
 }
 
-TEST(UdpQuestion, OrderIsFree) {
+TEST(FlowQuestion, OrderIsFree) {
   const auto q = parse("broadcast tos 4 to 255.255.255.255:9 from 0.0.0.0:68");
   ASSERT_TRUE(q) << q.error().what;
   EXPECT_EQ(q->from, Ip4{});
   EXPECT_EQ(q->from_port, 68);
 }
 
-TEST(UdpQuestion, SourceWithoutPortLeavesThePortOpen) {
+TEST(FlowQuestion, SourceWithoutPortLeavesThePortOpen) {
   const auto q = parse("from 10.0.0.1 to 10.0.0.2:53");
   ASSERT_TRUE(q) << q.error().what;
   EXPECT_EQ(q->from_port, 0);
   EXPECT_FALSE(q->len);
 }
 
-TEST(UdpQuestion, WrongWordsAreNamed) {
+TEST(FlowQuestion, WrongWordsAreNamed) {
   EXPECT_THAT(why(""), HasSubstr("to ADDR:PORT"));
   EXPECT_THAT(why("to 10.0.0.2"), HasSubstr("port is missing"));
   EXPECT_THAT(why("to"), HasSubstr("to: its value is missing"));
@@ -80,7 +80,7 @@ TEST(UdpQuestion, WrongWordsAreNamed) {
   EXPECT_THAT(why("to 10.0.0.2:53 len 3 data f"), HasSubstr("exclude"));
 }
 
-TEST(UdpQuestion, PayloadWordsAreNotEveryCommands) {
+TEST(FlowQuestion, PayloadWordsAreNotEveryCommands) {
   EXPECT_THAT(why("to 10.0.0.2:53 len 3", PayloadWords::no), HasSubstr("len: unknown word"));
   EXPECT_EQ(why("to 10.0.0.2:53 ttl 3", PayloadWords::no), "accepted");
 }

@@ -18,7 +18,7 @@ namespace txp {
 
 // A socket's options and the datagram's destination. What is not given stays as a new socket has
 // it.
-struct UdpQuestion {
+struct FlowQuestion {
   std::optional<Ip4> from;      // bind() address; 0.0.0.0 binds the port alone
   std::uint16_t from_port = 0;  // 0: the kernel chooses
   Ip4 to;
@@ -44,8 +44,8 @@ inline constexpr std::size_t kMaxLen = 1 << 20;
 enum class PayloadWords : bool { no, yes };
 
 // Errors are sentences: "tos 300: a number from 0 to 255 is wanted".
-[[nodiscard]] Result<UdpQuestion> parse_udp_question(std::span<const std::string> words,
-                                                     PayloadWords payload);
+[[nodiscard]] Result<FlowQuestion> parse_flow_question(std::span<const std::string> words,
+                                                       PayloadWords payload);
 
 // A whole number, decimal or 0x, at most `max`.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max);
