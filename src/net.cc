@@ -155,7 +155,7 @@ CounterTotals Net::totals() const {
         t.stages[s].packets += c.stages[s].packets.get();
         t.stages[s].bytes += c.stages[s].bytes.get();
         for (std::size_t r = 0; r < kDropReasonCount; ++r)
-          t.stages[s].drops[r] += c.stages[s].drops[r].get();
+          t.stages[s].drops[r] += c.drops[s][r].get();
       }
       for (std::size_t i = 0; i < kSnmpCount; ++i) t.snmp[i] += c.snmp[i].get();
       for (std::size_t r = 0; r < kDropReasonCount; ++r) t.rx_drops[r] += c.rx_drops[r].get();

@@ -51,7 +51,8 @@ class Net {
     std::uint64_t net_id = 0;
     Cpu* cpu = nullptr;
   };
-  static thread_local constinit CpuCache cache_;
+  // initial-exec: also in a shared library (the preload) no call is needed to find it.
+  [[gnu::tls_model("initial-exec")]] static thread_local constinit CpuCache cache_;
   Cpu& slow_cpu();
 
  public:
@@ -107,7 +108,11 @@ class Net {
   void set_obstacles(std::vector<Obstacle> obstacles);                         // rtnl held
 
   // The calling thread's own data. A few instructions after a thread's first call.
-  Cpu& this_cpu() { return cache_.net_id == id_ ? *cache_.cpu : slow_cpu(); }
+  Cpu& this_cpu() {
+    if (cache_.net_id == id_) [[likely]]
+      return *cache_.cpu;
+    return slow_cpu();
+  }
 
   // Timers, drivers and NET_TX, once, without waiting. Answers how much was done.
   std::size_t poll();
@@ -126,5 +131,31 @@ class Net {
   // Our own seed of the multipath hash, for when net.ipv4.fib_multipath_hash_seed gives none.
   std::uint32_t multipath_seed = 0;
 };
+
+// observe/counters.h, what every packet calls:
+
+// A packet comes to `stage`.
+inline void enter(Net& net, Stage stage, const Skb& skb) {
+  StageCounters& c = net.this_cpu().counters.at(stage);
+  c.packets.add();
+  c.bytes.add(skb.len);
+  if (skb.trace != nullptr) [[unlikely]]
+    trace_enter(*skb.trace, stage, skb.len);
+}
+// The same above ip_make_skb, where there is no skb yet; `len` is the payload's bytes.
+inline void enter(Net& net, Stage stage, Trace* trace, std::size_t len) {
+  StageCounters& c = net.this_cpu().counters.at(stage);
+  c.packets.add();
+  c.bytes.add(len);
+  if (trace != nullptr) [[unlikely]]
+    trace_enter(*trace, stage, len);
+}
+// `n` packets begin on the path.
+inline void born(Net& net, std::uint64_t n = 1) { net.this_cpu().counters.sent.add(n); }
+// A driver took `n` packets.
+inline void delivered(Net& net, std::uint64_t n = 1) { net.this_cpu().counters.delivered.add(n); }
+inline void snmp(Net& net, Snmp counter, std::uint64_t n = 1) {
+  net.this_cpu().counters.at(counter).add(n);
+}
 
 }  // namespace txp

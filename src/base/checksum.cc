@@ -7,54 +7,54 @@
 namespace txp {
 namespace {
 
-// Sums native-order 32-bit words into 64 bits: one's-complement sums are independent of byte order
-// up to a final swap (RFC 1071, 2(B)), and 64 bits never overflow for any packet.
+__extension__ using Wide = unsigned __int128;
+
+template <typename Word>
+Word word(const std::uint8_t* at) {
+  Word v;
+  std::memcpy(&v, at, sizeof v);
+  return v;
+}
+
+// Sums native-order 64-bit words into 128 bits: one's-complement sums are independent of byte order
+// up to a final swap (RFC 1071, 2(B)), and no packet is long enough to overflow that.
 template <bool kCopy>
 Csum sum(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
   const std::uint8_t* p = bytes.data();
   std::size_t n = bytes.size();
-  std::uint64_t a = 0;
-  std::uint64_t b = 0;
-  std::uint64_t c = 0;
-  std::uint64_t d = 0;
-  auto word = [](const std::uint8_t* at) {
-    std::uint32_t v;
-    std::memcpy(&v, at, sizeof v);
-    return v;
-  };
-  while (n >= 16) {
-    const std::uint32_t w0 = word(p);
-    const std::uint32_t w1 = word(p + 4);
-    const std::uint32_t w2 = word(p + 8);
-    const std::uint32_t w3 = word(p + 12);
+  Wide s = 0;
+  const auto take = [&]<typename Word>(Word w) {
+    s += w;
     if constexpr (kCopy) {
-      std::memcpy(to, p, 16);
-      to += 16;
+      std::memcpy(to, &w, sizeof w);
+      to += sizeof w;
     }
-    a += w0;
-    b += w1;
-    c += w2;
-    d += w3;
-    p += 16;
-    n -= 16;
+    p += sizeof w;
+    n -= sizeof w;
+  };
+  while (n >= 32) {
+    take(word<std::uint64_t>(p));
+    take(word<std::uint64_t>(p));
+    take(word<std::uint64_t>(p));
+    take(word<std::uint64_t>(p));
   }
-  std::uint64_t s = a + b + c + d;
-  if constexpr (kCopy) std::memcpy(to, p, n);
-  while (n >= 4) {
-    s += word(p);
-    p += 4;
-    n -= 4;
+  while (n >= 8) take(word<std::uint64_t>(p));
+  if ((n & 4) != 0) take(word<std::uint32_t>(p));
+  if ((n & 2) != 0) take(word<std::uint16_t>(p));
+  if (n != 0) {
+    std::uint8_t last[2] = {*p, 0};
+    s += word<std::uint16_t>(last);
+    if constexpr (kCopy) *to = *p;
   }
-  if (n > 0) {
-    std::uint8_t tail[4] = {};
-    std::memcpy(tail, p, n);
-    s += word(tail);
-  }
-  s = (s & 0xffffffff) + (s >> 32);
-  s = (s & 0xffffffff) + (s >> 32);
-  s = (s & 0xffff) + (s >> 16);
-  s = (s & 0xffff) + (s >> 16);
-  auto folded = static_cast<std::uint16_t>(s);
+  auto low = static_cast<std::uint64_t>(s);
+  const auto high = static_cast<std::uint64_t>(s >> 64);
+  low += high;
+  low += low < high;  // the carry comes round
+  low = (low & 0xffffffff) + (low >> 32);
+  low = (low & 0xffffffff) + (low >> 32);
+  low = (low & 0xffff) + (low >> 16);
+  low = (low & 0xffff) + (low >> 16);
+  auto folded = static_cast<std::uint16_t>(low);
   if constexpr (std::endian::native == std::endian::little) folded = std::byteswap(folded);
   return csum_add(start, folded);
 }

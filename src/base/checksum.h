@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include "base/byteorder.h"
+
 namespace txp {
 
 using Csum = std::uint32_t;
@@ -41,8 +43,11 @@ inline Csum csum_tcpudp_nofold(std::uint32_t saddr, std::uint32_t daddr, std::ui
   s = (s & 0xffffffff) + (s >> 32);
   return static_cast<Csum>((s & 0xffffffff) + (s >> 32));
 }
+// An IPv4 header, which is whole 32-bit words.
 inline std::uint16_t ip_fast_csum(std::span<const std::uint8_t> header) {
-  return csum_fold(csum_partial(header, 0));
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i + 4 <= header.size(); i += 4) sum += load_be32(&header[i]);
+  return csum_fold(csum_add(static_cast<Csum>(sum), static_cast<Csum>(sum >> 32)));
 }
 
 }  // namespace txp

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+// Its read side inline: functions short enough to be used by code of any licence, as it says there.
+#define _LGPL_SOURCE
 #include <urcu/urcu-bp.h>
 
 #if defined(__SANITIZE_THREAD__)

@@ -13,6 +13,7 @@
 
 #include "base/checksum.h"
 #include "dev/netdevice.h"
+#include "net.h"
 #include "observe/counters.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"

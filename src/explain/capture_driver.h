@@ -8,7 +8,7 @@
 
 #include "dev/netdevice.h"
 #include "drivers/driver.h"
-#include "observe/counters.h"
+#include "net.h"
 
 namespace txp {
 

@@ -5,6 +5,7 @@
 // Differs: a switch instead of a function pointer. Drops: TXPATH_DST_DISCARD (a dead route; the
 // kernel's dst_discard_out() gives no reason).
 #include "ip/ip.h"
+#include "net.h"
 
 namespace txp {
 

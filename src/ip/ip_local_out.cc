@@ -4,6 +4,7 @@
 // Kernel twin: net/ipv4/ip_output.c, __ip_local_out().
 // Differs: no l3mdev (a VRF device is unknown to the route lookup). Drops: by the hooks.
 #include "ip/ip.h"
+#include "net.h"
 #include "netfilter/nf_hook.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"

@@ -8,6 +8,7 @@
 // here on purpose (NOT_SPECIFIED in the kernel, which frees it as a drop and answers success).
 #include "dev/netdevice.h"
 #include "ip/ip.h"
+#include "net.h"
 #include "netfilter/nf_hook.h"
 #include "observe/trace.h"
 #include "wire/ethernet.h"

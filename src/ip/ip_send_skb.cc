@@ -4,6 +4,7 @@
 // Kernel twin: net/ipv4/ip_output.c, ip_send_skb(), ip_local_out().
 // Differs: nothing. Drops: none of its own; counts IpOutDiscards for every failure below.
 #include "ip/ip.h"
+#include "net.h"
 
 namespace txp {
 

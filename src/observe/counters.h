@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counting a packet through the path: enter(), drop(), consume() and the protocol counters.
+// Counting a packet through the path: enter() (net.h), drop(), consume(), the protocol counters.
 // Every thread counts in its own Cpu; readers sum. Stages call these and nothing else.
 #pragma once
 
@@ -14,9 +14,9 @@
 
 namespace txp {
 
-// A counter with one writer at a time and any number of readers: a plain add, no locked operation.
 struct NamedObject;  // observe/trace.h
 
+// A counter with one writer at a time and any number of readers: a plain add, no locked operation.
 class Count {
  public:
   void add(std::uint64_t n = 1) {
@@ -28,23 +28,30 @@ class Count {
   std::atomic<std::uint64_t> v_{0};
 };
 
+// What every packet counts at a stage.
 struct StageCounters {
   Count packets;
   Count bytes;
-  std::array<Count, kDropReasonCount> drops;
 };
 
-// What one thread has counted in one Net.
+// What one thread has counted in one Net. What every packet touches lies together, in front.
 struct Counters {
   std::array<StageCounters, kStageCount> stages;
-  std::array<Count, kSnmpCount> snmp;
-  std::array<Count, kDropReasonCount> rx_drops;  // of what came in; never part of `sent`
   Count sent;       // packets born on the path: datagrams, fragments and segments beyond the first,
                     // multicast loop copies, our own ARP and ICMP
   Count delivered;  // packets a driver took
+  Count walked;     // datagrams that walked
   Count dropped;
-  Count walked;  // datagrams that walked
+  std::array<Count, kSnmpCount> snmp;
   Count softirq_net_tx;
+  std::array<std::array<Count, kDropReasonCount>, kStageCount> drops;
+  std::array<Count, kDropReasonCount> rx_drops;  // of what came in; never part of `sent`
+
+  StageCounters& at(Stage stage) { return stages[static_cast<std::size_t>(stage)]; }
+  Count& at(Snmp counter) { return snmp[static_cast<std::size_t>(counter)]; }
+  Count& at(Stage stage, DropReason reason) {
+    return drops[static_cast<std::size_t>(stage)][static_cast<std::size_t>(reason)];
+  }
 };
 
 // The sum over threads at one moment.
@@ -68,10 +75,10 @@ struct CounterTotals {
   bool conserved() const { return sent == delivered + dropped + queued; }
 };
 
-// A packet comes to `stage`.
-void enter(Net& net, Stage stage, const Skb& skb);
-// The same above ip_make_skb, where there is no skb yet; `len` is the payload's bytes.
-void enter(Net& net, Stage stage, Trace* trace, std::size_t len);
+// enter(), born(), delivered() and snmp(), which every packet calls, are inline in net.h.
+
+// Tells a trace that its packet came to `stage`.
+[[gnu::cold]] void trace_enter(Trace& trace, Stage stage, std::size_t len);
 // The packet's end at `stage`, for `reason`.
 void drop(Net& net, Stage stage, SkbPtr skb, DropReason reason);
 // A datagram's end at `stage` before it became an skb (no route, no buffer): born and dropped.
@@ -82,11 +89,6 @@ void rx_drop(Net& net, SkbPtr skb, DropReason reason);
 void rx_drop(Net& net, DropReason reason);  // of a frame that never became an skb
 // The packet's good end: a driver (or the receiving socket) is done with it. Counts nothing.
 void consume(SkbPtr skb);
-// `n` packets begin on the path.
-void born(Net& net, std::uint64_t n = 1);
-// A driver took `n` packets.
-void delivered(Net& net, std::uint64_t n = 1);
-void snmp(Net& net, Snmp counter, std::uint64_t n = 1);
 // The walk met an object that the engine does not implement. Tells the trace (may be null) and
 // keeps the words for Net::last_unknown(). The caller fails with kUnknown.
 void tell_unknown(Net& net, Stage stage, Trace* trace, NamedObject object);

@@ -150,7 +150,11 @@ struct MsgHdr {
   std::span<const std::uint8_t> control;  // cmsghdr list in this machine's layout
   int flags = 0;                          // MSG_*
   Trace* trace = nullptr;
-  std::size_t len() const;  // payload bytes
+  std::size_t len() const {  // payload bytes
+    std::size_t n = 0;
+    for (const iovec& v : iov) n += v.iov_len;
+    return n;
+  }
 };
 
 // Reads a message's payload from its start, piece by piece (struct iov_iter).

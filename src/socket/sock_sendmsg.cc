@@ -71,12 +71,6 @@ SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   return result;
 }
 
-std::size_t MsgHdr::len() const {
-  std::size_t n = 0;
-  for (const iovec& v : iov) n += v.iov_len;
-  return n;
-}
-
 template <typename Piece>
 void IovReader::pieces(std::size_t n, Piece piece) {
   while (n > 0) {
