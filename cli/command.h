@@ -25,6 +25,7 @@ int explain(const Arguments& arguments);
 int send(const Arguments& arguments);
 int snapshot(const Arguments& arguments);
 int stat(const Arguments& arguments);
+int watch(const Arguments& arguments);
 
 // One line on standard error: "txpath: WHAT: WHY". Answers kUsage.
 int complain(std::string_view message);

@@ -20,6 +20,7 @@ usage: txpath [--netns NAME] VERB ...
   send to ADDR:PORT ...         sends datagrams through the engine
   snapshot OUT.jsonl            saves this namespace's configuration
   stat                          counters: of running txpath processes, else the kernel's
+  watch [FILTER]                the running kernel's own path, from its tracepoints
 
   --netns NAME   work in the network namespace NAME (`ip netns`), or in the one at a path
   --help         this text; `txpath VERB --help` tells a verb's words and options
@@ -36,7 +37,7 @@ struct Verb {
 
 constexpr Verb kVerbs[] = {
     {"explain", explain}, {"send", send},     {"snapshot", snapshot}, {"stat", stat},
-    {"run", nullptr},     {"watch", nullptr}, {"prove", nullptr},     {"diff", nullptr},
+    {"watch", watch},     {"run", nullptr},   {"prove", nullptr},     {"diff", nullptr},
     {"top", nullptr},     {"serve", nullptr},
 };
 
@@ -44,8 +45,8 @@ int run_verb(std::string_view name, const Arguments& rest) {
   for (const Verb& v : kVerbs) {
     if (v.name != name) continue;
     if (v.run != nullptr) return v.run(rest);
-    return complain(
-        fmt::format("{}: not in this version, which has explain, send, snapshot and stat", name));
+    return complain(fmt::format(
+        "{}: not in this version, which has explain, send, snapshot, stat and watch", name));
   }
   return complain(fmt::format("{}: unknown verb, see txpath --help", name));
 }

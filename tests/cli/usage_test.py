@@ -43,9 +43,14 @@ class Usage(unittest.TestCase):
         self.refused("snapshot /no/such/dir/x", "/no/such/dir/x")
         self.refused("stat --format yaml", "--format")
         self.refused("stat -j --format tc")
+        self.refused("watch --stage ip_fly", "ip_fly", "docs/stages.md")
+        self.refused("watch --dev no-such-dev", "no-such-dev")
+        self.refused("watch --mark red", "--mark red")
+        self.refused("watch --netns no-such-netns", "no-such-netns")
+        self.refused("watch --seconds -1", "--seconds")
 
     def test_what_is_not_there_yet_says_so(self):
-        for words in ("run -- true", "watch", "prove udp to 10.0.0.1:5", "diff a b udp", "top",
+        for words in ("run -- true", "prove udp to 10.0.0.1:5", "diff a b udp", "top",
                       "serve", "explain tcp to 10.0.0.1:5", "explain --pcap in.pcap"):
             self.refused(words, "not in this version")
 
@@ -58,7 +63,7 @@ class Usage(unittest.TestCase):
                 self.refused(f"explain udp to 10.0.0.1:5 --snapshot {path}", path)
 
     def test_help_and_version(self):
-        for words in ("--help", "explain --help", "send --help", "snapshot --help", "stat -h"):
+        for words in ("--help", "explain --help", "send --help", "snapshot --help", "stat -h", "watch --help"):
             r = lab.txpath(words, netns=None)
             self.assertEqual((r.code, r.err), (0, ""), words)
             self.assertGreater(r.out.count("\n"), 3)
