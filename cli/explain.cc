@@ -137,8 +137,9 @@ int explain(const Arguments& arguments) {
         "explain: every packet of a capture: not in this version, write udp to ADDR:PORT");
   if (o.words.empty() || (o.words[0] != "udp" && o.words[0] != "tcp"))
     return complain("explain: the first word must be udp, as in txpath explain udp to 10.0.0.2:53");
-  if (o.words[0] == "tcp") return complain("explain: tcp: not in this version, only udp");
-  const auto question = parse_flow_question(std::span(o.words).subspan(1), PayloadWords::yes);
+  const FlowProto proto = o.words[0] == "tcp" ? FlowProto::tcp : FlowProto::udp;
+  const auto question =
+      parse_flow_question(std::span(o.words).subspan(1), PayloadWords::yes, proto);
   if (!question) return complain("explain: " + question.error().what);
   const auto payload = payload_of(*question);
   if (!payload) return complain("explain: " + payload.error().what);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// THE send path, one table: every stage of the kernel's UDP/IPv4 send path in its order.
+// THE send path, one table: every stage of the kernel's IPv4 send path in its order, UDP's and, for
+// a connection's first segment, TCP's.
 // Counters, trace lines, metric names, the JSON report and docs/stages.md are made from it.
 #pragma once
 
@@ -20,6 +21,9 @@ enum class Stage : std::uint8_t {
   ip_make_skb,
   udp_send_skb,
   ip_send_skb,
+  tcp_v4_connect,
+  tcp_transmit_skb,
+  ip_queue_xmit,
   ip_local_out,
   nf_local_out,
   dst_output,
@@ -40,6 +44,9 @@ enum class Stage : std::uint8_t {
   loopback_xmit,
 };
 
+// Who walks a stage: every packet, a UDP datagram, or the first segment of a TCP connection.
+enum class Walker : std::uint8_t { all, udp, tcp };
+
 struct StageInfo {
   Stage stage;
   std::string_view name;    // today's kernel's name; what we print
@@ -47,26 +54,36 @@ struct StageInfo {
   std::string_view file;    // its home in src/
   std::string_view kernel;  // its twin in the kernel tree
   std::string_view does;    // one line for people
+  Walker walker = Walker::all;
 };
 
 inline constexpr std::array kPath = {
     StageInfo{Stage::sock_sendmsg, "sock_sendmsg", "sendto", "socket/sock_sendmsg.cc",
-              "net/socket.c", "entry of send, sendto, sendmsg, sendmmsg, write and writev"},
+              "net/socket.c", "entry of send, sendto, sendmsg, sendmmsg, write and writev",
+              Walker::udp},
     StageInfo{Stage::inet_sendmsg, "inet_sendmsg", "inet_sendmsg", "socket/inet_sendmsg.cc",
-              "net/ipv4/af_inet.c", "binds an unbound socket, then hands over to UDP"},
+              "net/ipv4/af_inet.c", "binds an unbound socket, then hands over to UDP", Walker::udp},
     StageInfo{Stage::inet_autobind, "inet_autobind", "inet_autobind", "socket/inet_autobind.cc",
-              "net/ipv4/af_inet.c", "picks an ephemeral port"},
+              "net/ipv4/af_inet.c", "picks an ephemeral port", Walker::udp},
     StageInfo{Stage::udp_sendmsg, "udp_sendmsg", "udp_sendmsg", "udp/udp_sendmsg.cc",
-              "net/ipv4/udp.c", "destination, control messages, cork, broadcast permission"},
+              "net/ipv4/udp.c", "destination, control messages, cork, broadcast permission",
+              Walker::udp},
     StageInfo{Stage::ip_route_output_flow, "ip_route_output_flow", "ip_route_output_flow",
               "route/ip_route_output_flow.cc", "net/ipv4/route.c",
               "policy rules, FIB, next hop, source address"},
     StageInfo{Stage::ip_make_skb, "ip_make_skb", "ip_make_skb", "ip/ip_make_skb.cc",
-              "net/ipv4/ip_output.c", "payload into MTU-sized skbs with an IP header"},
+              "net/ipv4/ip_output.c", "payload into MTU-sized skbs with an IP header", Walker::udp},
     StageInfo{Stage::udp_send_skb, "udp_send_skb", "udp_send_skb", "udp/udp_send_skb.cc",
-              "net/ipv4/udp.c", "UDP header, checksum, segmentation request"},
+              "net/ipv4/udp.c", "UDP header, checksum, segmentation request", Walker::udp},
     StageInfo{Stage::ip_send_skb, "ip_send_skb", "ip_send_skb", "ip/ip_send_skb.cc",
-              "net/ipv4/ip_output.c", "sends; translates the result into an errno"},
+              "net/ipv4/ip_output.c", "sends; translates the result into an errno", Walker::udp},
+    StageInfo{Stage::tcp_v4_connect, "tcp_v4_connect", "tcp_v4_connect", "tcp/tcp_v4_connect.cc",
+              "net/ipv4/tcp_ipv4.c", "connect() on TCP: source address and port", Walker::tcp},
+    StageInfo{Stage::tcp_transmit_skb, "__tcp_transmit_skb", "tcp_transmit_skb",
+              "tcp/tcp_transmit_skb.cc", "net/ipv4/tcp_output.c",
+              "the SYN's header, options and checksum", Walker::tcp},
+    StageInfo{Stage::ip_queue_xmit, "__ip_queue_xmit", "ip_queue_xmit", "tcp/ip_queue_xmit.cc",
+              "net/ipv4/ip_output.c", "the IP header of a connection's segment", Walker::tcp},
     StageInfo{Stage::ip_local_out, "__ip_local_out", "__ip_local_out_sk", "ip/ip_local_out.cc",
               "net/ipv4/ip_output.c", "total length and header checksum"},
     StageInfo{Stage::nf_local_out, "nf_hook(LOCAL_OUT)", "NF_INET_LOCAL_OUT",

@@ -38,7 +38,14 @@ struct Sysctls {
   std::uint64_t udp_mem[3] = {0, 0, 0};  // pages; zero: no limit
   std::uint32_t udp_wmem_min = 4096;     // bytes
   bool icmp_echo_ignore_all = false;
-  int optmem_max = 131072;  // bytes
+  // What a SYN offers.
+  std::uint8_t tcp_ecn = 2;
+  bool tcp_sack = true;
+  std::uint8_t tcp_timestamps = 1;
+  bool tcp_window_scaling = true;
+  bool tcp_workaround_signed_windows = false;
+  std::uint32_t tcp_rmem[3] = {4096, 131072, 6291456};  // bytes
+  int optmem_max = 131072;                              // bytes
   int igmp_max_memberships = 20;
   friend bool operator==(const Sysctls&, const Sysctls&) = default;
 };

@@ -54,6 +54,7 @@ std::string_view name(Verdict v);
 
 struct Explanation {
   struct Flow {
+    FlowProto proto = FlowProto::udp;
     std::optional<Ip4> src;              // nothing: not decided before the end
     std::optional<std::uint16_t> sport;  // nothing: random
     Ip4 dst;
@@ -73,13 +74,13 @@ struct Explanation {
   bool conserved = true;  // false: a bug of ours (CounterTotals::conserved())
 };
 
-// Walks one datagram with `payload` through `net`, whose drivers it replaces: nothing is really
-// sent and no neighbour is asked. The Net is the caller's private copy of a configuration, and is
-// spent afterwards (its counters and ports have moved). The verdict of a datagram that became
-// several packets: unknown when any met what the engine does not implement; error when the call
-// failed; dropped when any was dropped; queued when any waits; else sent.
-// `caller_uid`: the socket's owner when the question names none.
-// Thread safety: nobody else uses `net`.
+// Walks one datagram with `payload`, or with FlowProto::tcp the SYN of a connection, through `net`,
+// whose drivers it replaces: nothing is really sent and no neighbour is asked. The Net is the
+// caller's private copy of a configuration; it may be asked again, and then remembers what a
+// namespace remembers (counters, quotas, sets). The verdict of a datagram that became several
+// packets: unknown when any met what the engine does not implement; error when the call failed;
+// dropped when any was dropped; queued when any waits; else sent. `caller_uid`: the socket's owner
+// when the question names none. Thread safety: nobody else uses `net`.
 Explanation explain_flow(Net& net, const FlowQuestion& question,
                          std::span<const std::uint8_t> payload, std::uint32_t caller_uid);
 
@@ -87,8 +88,8 @@ Explanation explain_flow(Net& net, const FlowQuestion& question,
 std::vector<ReportStage> report_stages(const Net& net, const Trace& trace);
 ReportObject report_object(const NamedObject& object);
 
-// Makes random fields zero in `frames` ("udp.sport", "ip.id") and the checksums those of the frames
-// with the zeros, so that equal questions have equal answers.
+// Makes random fields zero in `frames` ("udp.sport", "tcp.sport", "ip.id") and the checksums those
+// of the frames with the zeros, so that equal questions have equal answers.
 void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> masked);
 
 }  // namespace txp

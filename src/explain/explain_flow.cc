@@ -11,6 +11,7 @@
 #include "observe/trace.h"
 #include "socket/sock.h"
 #include "softirq/net_tx_action.h"
+#include "tcp/tcp.h"
 
 namespace txp {
 namespace {
@@ -25,7 +26,9 @@ void seal(Net& net) {
   const std::lock_guard guard(net.rtnl);
   net.neigh->owner = NeighOwner::kernel;
   net.neigh->ask_kernel = nullptr;
-  for (NetDevice* dev : net.dev->all()) net.dev->attach(*dev, std::make_unique<CaptureDriver>());
+  for (NetDevice* dev : net.dev->all())
+    if (dynamic_cast<const CaptureDriver*>(dev->driver.get()) == nullptr)
+      net.dev->attach(*dev, std::make_unique<CaptureDriver>());
 }
 
 SocketCall bind(Sock& sk, const FlowQuestion& q) {
@@ -33,6 +36,24 @@ SocketCall bind(Sock& sk, const FlowQuestion& q) {
   if (auto bound = inet_bind(sk, SockAddr4{*q.from, q.from_port}); !bound)
     return std::unexpected(FailedCall{bound.error(), "bind"});
   return {};
+}
+
+// sendto() of a datagram, or connect() of a TCP socket. Answers its errno.
+std::optional<Errno> call(Net& net, Sock& sk, const FlowQuestion& q,
+                          std::span<const std::uint8_t> payload, Trace& trace) {
+  const SockAddr4 to{q.to, q.to_port};
+  if (q.proto == FlowProto::tcp) {
+    if (auto connected = tcp_v4_connect(net, sk, to, &trace); !connected) return connected.error();
+    return std::nullopt;
+  }
+  const iovec iov{const_cast<std::uint8_t*>(payload.data()), payload.size()};
+  MsgHdr msg;
+  msg.name = to;
+  msg.iov = {&iov, 1};
+  msg.flags = MSG_DONTWAIT;
+  msg.trace = &trace;
+  if (auto sent = sock_sendmsg(net, sk, msg); !sent) return sent.error();
+  return std::nullopt;
 }
 
 // The source address that the route lookup or the socket chose.
@@ -58,7 +79,7 @@ std::optional<Stage> failed_stage(const Explanation& x) {
 // What waits for a neighbour holds the trace: it has to go before the trace does.
 void discard_waiting(Net& net) {
   const std::lock_guard guard(net.rtnl);
-  for (const NetDevice* dev : net.dev->all()) net.neigh->flush_dev(dev->ifindex);
+  net.neigh->flush_waiting();
   net.retired.flush();
 }
 
@@ -95,6 +116,7 @@ std::string_view name(Verdict v) {
 Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::uint8_t> payload,
                          std::uint32_t caller_uid) {
   Explanation x;
+  x.flow.proto = q.proto;
   x.flow.dst = q.to;
   x.flow.dport = q.to_port;
   x.flow.len = payload.size();
@@ -109,13 +131,7 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
       x.error = ready.error().error;
       x.failed_call = ready.error().call;
     } else {
-      const iovec iov{const_cast<std::uint8_t*>(payload.data()), payload.size()};
-      MsgHdr msg;
-      msg.name = SockAddr4{q.to, q.to_port};
-      msg.iov = {&iov, 1};
-      msg.flags = MSG_DONTWAIT;
-      msg.trace = &trace;
-      if (auto sent = sock_sendmsg(net, *sk, msg); !sent) x.error = sent.error();
+      x.error = call(net, *sk, q, payload, trace);
       // What a discipline put off: in the kernel the softirq follows at once.
       constexpr int kRounds = 64;
       for (int i = 0; i < kRounds && net_tx_action(net) > 0; ++i) {
@@ -132,16 +148,17 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
       x.frames.push_back({f.dev, dev != nullptr ? dev->link().type : std::uint16_t{1}, f.bytes});
     }
   }
-  // udp_sendmsg() is the first to read them.
-  if (const auto udp = std::ranges::find(x.stages, Stage::udp_sendmsg, &ReportStage::stage);
-      udp != x.stages.end())
-    udp->by.insert(udp->by.begin(), options.begin(), options.end());
+  // The first to read the socket's options.
+  const Stage reader = q.proto == FlowProto::udp ? Stage::udp_sendmsg : Stage::tcp_v4_connect;
+  if (const auto s = std::ranges::find(x.stages, reader, &ReportStage::stage); s != x.stages.end())
+    s->by.insert(s->by.begin(), options.begin(), options.end());
   judge(x, trace, totals.queued > 0);
   x.flow.src = source_of(x, q);
   if (q.from_port != 0) x.flow.sport = q.from_port;
   x.masked = trace.masked_fields();
-  std::erase(x.masked, "udp.sport");
-  if (!x.flow.sport) x.masked.insert(x.masked.begin(), "udp.sport");
+  const std::string sport = std::string(name(q.proto)) + ".sport";
+  std::erase(x.masked, sport);
+  if (!x.flow.sport) x.masked.insert(x.masked.begin(), sport);
   mask_frames(x.frames, x.masked);
   discard_waiting(net);
   return x;

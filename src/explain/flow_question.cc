@@ -57,6 +57,7 @@ struct Word {
   std::string_view name;
   Result<void> (*take)(FlowQuestion&, std::string_view text);
   bool payload = false;
+  bool udp = false;  // nothing that a connection has
 };
 
 constexpr Word kWords[] = {
@@ -77,7 +78,8 @@ constexpr Word kWords[] = {
     {"uid",
      [](FlowQuestion& q, std::string_view t) { return number("uid", t, 0xfffffffe, q.uid); }},
     {"df", df},
-    {"gso", [](FlowQuestion& q, std::string_view t) { return number("gso", t, 65535, q.gso); }},
+    {"gso", [](FlowQuestion& q, std::string_view t) { return number("gso", t, 65535, q.gso); },
+     false, true},
     {"len", [](FlowQuestion& q, std::string_view t) { return number("len", t, kMaxLen, q.len); },
      true},
     {"data",
@@ -89,13 +91,16 @@ constexpr Word kWords[] = {
      true},
 };
 
-std::string all_words(PayloadWords payload) {
+bool taken_by(const Word& w, FlowProto proto, PayloadWords payload) {
+  if (proto == FlowProto::tcp) return !w.payload && !w.udp;
+  return !w.payload || payload == PayloadWords::yes;
+}
+
+std::string all_words(FlowProto proto, PayloadWords payload) {
   std::string list;
-  for (const Word& w : kWords) {
-    if (w.payload && payload == PayloadWords::no) continue;
-    list += fmt::format("{}, ", w.name);
-  }
-  return list + "broadcast";
+  for (const Word& w : kWords)
+    if (taken_by(w, proto, payload)) list += fmt::format("{}{}", list.empty() ? "" : ", ", w.name);
+  return proto == FlowProto::udp ? list + ", broadcast" : list;
 }
 
 }  // namespace
@@ -132,23 +137,29 @@ Result<AddrPort> parse_addr_port(std::string_view text) {
   return result;
 }
 
-Result<FlowQuestion> parse_flow_question(std::span<const std::string> words, PayloadWords payload) {
+std::string_view name(FlowProto proto) { return proto == FlowProto::udp ? "udp" : "tcp"; }
+
+Result<FlowQuestion> parse_flow_question(std::span<const std::string> words, PayloadWords payload,
+                                         FlowProto proto) {
   FlowQuestion q;
+  q.proto = proto;
   std::vector<std::string_view> seen;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     for (const std::string_view s : seen)
       if (s == word) return fail(fmt::format("{}: given twice", word));
     seen.emplace_back(word);
-    if (word == "broadcast") {
+    if (word == "broadcast" && proto == FlowProto::udp) {
       q.broadcast = true;
       continue;
     }
     const Word* known = nullptr;
     for (const Word& w : kWords)
-      if (w.name == word && (payload == PayloadWords::yes || !w.payload)) known = &w;
+      if (w.name == word && taken_by(w, proto, payload)) known = &w;
     if (known == nullptr)
-      return fail(fmt::format("{}: unknown word, known are {}", word, all_words(payload)));
+      return fail(fmt::format("{}: unknown word, known{} are {}", word,
+                              proto == FlowProto::tcp ? " with tcp" : "",
+                              all_words(proto, payload)));
     if (i + 1 == words.size()) return fail(fmt::format("{}: its value is missing", word));
     if (auto taken = known->take(q, words[++i]); !taken) return std::unexpected(taken.error());
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A question about one datagram, and the words it is asked in:
+// A question about one packet, and the words it is asked in:
 //   udp [from ADDR[:PORT]] to ADDR:PORT [oif DEV] [mark N] [tos N] [uid N] [len BYTES | data FILE]
 //       [ttl N] [df do|dont|want|probe] [gso SIZE] [broadcast]
+//   tcp [from ADDR[:PORT]] to ADDR:PORT [oif DEV] [mark N] [tos N] [uid N] [ttl N]
+//       [df do|dont|want|probe]
 // In the manner of `ip`: words in any order, each at most once, numbers decimal or 0x.
 #pragma once
 
@@ -9,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -16,9 +19,14 @@
 
 namespace txp {
 
-// A socket's options and the datagram's destination. What is not given stays as a new socket has
+// udp: a datagram. tcp: the SYN of connect().
+enum class FlowProto : std::uint8_t { udp, tcp };
+std::string_view name(FlowProto proto);
+
+// A socket's options and the packet's destination. What is not given stays as a new socket has
 // it.
 struct FlowQuestion {
+  FlowProto proto = FlowProto::udp;
   std::optional<Ip4> from;      // bind() address; 0.0.0.0 binds the port alone
   std::uint16_t from_port = 0;  // 0: the kernel chooses
   Ip4 to;
@@ -45,7 +53,8 @@ enum class PayloadWords : bool { no, yes };
 
 // Errors are sentences: "tos 300: a number from 0 to 255 is wanted".
 [[nodiscard]] Result<FlowQuestion> parse_flow_question(std::span<const std::string> words,
-                                                       PayloadWords payload);
+                                                       PayloadWords payload,
+                                                       FlowProto proto = FlowProto::udp);
 
 // A whole number, decimal or 0x, at most `max`.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max);

@@ -4,6 +4,7 @@
 #include "explain/explain.h"
 #include "explain/frame_layout.h"
 #include "wire/ipv4.h"
+#include "wire/tcp.h"
 #include "wire/udp.h"
 
 namespace txp {
@@ -25,8 +26,11 @@ std::uint16_t csum_replace(std::uint16_t check, std::uint16_t from, std::uint16_
 }  // namespace
 
 void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> masked) {
-  const bool sport = std::ranges::find(masked, "udp.sport") != masked.end();
-  const bool id = std::ranges::find(masked, "ip.id") != masked.end();
+  const auto is_masked = [masked](std::string_view field) {
+    return std::ranges::find(masked, field) != masked.end();
+  };
+  const bool sport = is_masked("udp.sport") || is_masked("tcp.sport");
+  const bool id = is_masked("ip.id");
   for (ReportFrame& f : frames) {
     const std::size_t at = link_header_len(f.link_type);
     if (f.bytes.size() < at) continue;
@@ -38,13 +42,21 @@ void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> mas
       view.set_id(0);
       view.send_check();
     }
-    if (!sport || (ip->frag_off & kIpOffset) != 0 || ip->protocol != kIpProtoUdp) continue;
-    std::uint8_t* at_udp = packet.data() + ip->hlen();
-    auto udp = UdpHeader::parse(packet.subspan(ip->hlen()));
-    if (!udp) continue;
-    if (udp->check != 0) udp->check = csum_replace(udp->check, udp->source, 0);
-    udp->source = 0;
-    udp->emit(at_udp);
+    if (!sport || (ip->frag_off & kIpOffset) != 0) continue;
+    const std::span<std::uint8_t> transport = packet.subspan(ip->hlen());
+    if (ip->protocol == kIpProtoUdp) {
+      if (auto udp = UdpHeader::parse(transport)) {
+        if (udp->check != 0) udp->check = csum_replace(udp->check, udp->source, 0);
+        udp->source = 0;
+        udp->emit(transport.data());
+      }
+    } else if (ip->protocol == kIpProtoTcp) {
+      if (auto tcp = TcpHeader::parse(transport)) {
+        tcp->check = csum_replace(tcp->check, tcp->source, 0);
+        tcp->source = 0;
+        tcp->emit(transport.data());
+      }
+    }
   }
 }
 

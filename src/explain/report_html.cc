@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "explain/report.h"
@@ -65,11 +66,14 @@ std::string drawing(const Explanation& x) {
   }
   constexpr int kStep = 40;
   constexpr int kBox = 28;
-  std::string svg =
-      fmt::format("<svg viewBox=\"0 0 300 {}\" role=\"img\" aria-label=\"The send path\">\n",
-                  static_cast<int>(kStageCount) * kStep);
+  const Walker other = x.flow.proto == FlowProto::udp ? Walker::tcp : Walker::udp;
+  const auto boxes = static_cast<int>(
+      std::ranges::count_if(kPath, [other](const StageInfo& s) { return s.walker != other; }));
+  std::string svg = fmt::format(
+      "<svg viewBox=\"0 0 300 {}\" role=\"img\" aria-label=\"The send path\">\n", boxes * kStep);
+  int y = 0;
   for (std::size_t i = 0; i < kStageCount; ++i) {
-    const int y = static_cast<int>(i) * kStep;
+    if (kPath[i].walker == other) continue;
     const Seen& at = seen[i];
     const std::string mood_class = at.times == 0     ? "off"
                                    : at.mood == "on" ? "on"
@@ -85,6 +89,7 @@ std::string drawing(const Explanation& x) {
     if (i + 1 < kStageCount)
       svg += fmt::format("<path d=\"M150 {}v{}m-4 -4l4 4l4 -4\"/>", y + kBox + 1, kStep - kBox);
     svg += "</g>\n";
+    y += kStep;
   }
   return svg + "</svg>\n";
 }

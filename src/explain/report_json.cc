@@ -63,7 +63,7 @@ Json or_null(const std::optional<T>& value, F to) {
 }  // namespace
 
 std::string explanation_json(const Explanation& x) {
-  Json flow{{"proto", "udp"},
+  Json flow{{"proto", name(x.flow.proto)},
             {"src", or_null(x.flow.src, [](Ip4 a) { return a.str(); })},
             {"sport", or_null(x.flow.sport, [](std::uint16_t p) { return p; })},
             {"dst", x.flow.dst.str()},

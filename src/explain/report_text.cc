@@ -172,9 +172,10 @@ std::string object_line(const ReportObject& o) {
 }
 
 std::string flow_line(const Explanation& x) {
-  return fmt::format("udp {}:{} > {}:{}, {} bytes", x.flow.src ? x.flow.src->str() : "*",
-                     x.flow.sport ? std::to_string(*x.flow.sport) : "*", x.flow.dst.str(),
-                     x.flow.dport, x.flow.len);
+  return fmt::format(
+      "{} {}:{} > {}:{}, {}", name(x.flow.proto), x.flow.src ? x.flow.src->str() : "*",
+      x.flow.sport ? std::to_string(*x.flow.sport) : "*", x.flow.dst.str(), x.flow.dport,
+      x.flow.proto == FlowProto::tcp ? "SYN" : fmt::format("{} bytes", x.flow.len));
 }
 
 std::string verdict_sentence(const Explanation& x) {
@@ -186,7 +187,8 @@ std::string verdict_sentence(const Explanation& x) {
     case Verdict::error: {
       const std::string why = fmt::format("{} ({})", x.error->name(), std::strerror(x.error->code));
       if (!x.failed_call.empty()) return fmt::format("error: {} fails with {}", x.failed_call, why);
-      return fmt::format("error: the send call fails with {}{}", why,
+      return fmt::format("error: {} fails with {}{}",
+                         x.flow.proto == FlowProto::tcp ? "connect" : "the send call", why,
                          x.dropped_at ? fmt::format(", at {}", name(*x.dropped_at)) : "");
     }
     case Verdict::unknown: break;

@@ -38,12 +38,16 @@ SocketCall set_socket_options(Sock& sk, const FlowQuestion& q, std::vector<Repor
     int value;
     std::string_view text;
   };
+  const bool tcp = q.proto == FlowProto::tcp;
+  // TCP keeps the ECN bits for itself (__ip_sock_set_tos()), and multicast is nothing to it.
+  const int tos = q.tos.value_or(0) & (tcp ? 0xfc : 0xff);
   const Option options[] = {
       {q.mark.has_value(), SOL_SOCKET, SO_MARK, static_cast<int>(q.mark.value_or(0)), "SO_MARK"},
       {q.broadcast, SOL_SOCKET, SO_BROADCAST, 1, "SO_BROADCAST"},
-      {q.tos.has_value(), IPPROTO_IP, IP_TOS, q.tos.value_or(0), "IP_TOS"},
+      {q.tos.has_value(), IPPROTO_IP, IP_TOS, tos, "IP_TOS"},
       {q.ttl.has_value(), IPPROTO_IP, IP_TTL, q.ttl.value_or(0), "IP_TTL"},
-      {q.ttl.has_value(), IPPROTO_IP, IP_MULTICAST_TTL, q.ttl.value_or(0), "IP_MULTICAST_TTL"},
+      {q.ttl.has_value() && !tcp, IPPROTO_IP, IP_MULTICAST_TTL, q.ttl.value_or(0),
+       "IP_MULTICAST_TTL"},
       {q.df.has_value(), IPPROTO_IP, IP_MTU_DISCOVER, q.df.value_or(0), "IP_MTU_DISCOVER"},
       {q.gso.has_value(), IPPROTO_UDP, UDP_SEGMENT, q.gso.value_or(0), "UDP_SEGMENT"},
   };

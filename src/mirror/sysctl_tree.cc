@@ -89,6 +89,7 @@ constexpr auto kGlobals = std::to_array<Global>({
     {"net/core/wmem_default", scalar<&Sysctls::wmem_default>},
     {"net/core/wmem_max", scalar<&Sysctls::wmem_max>},
     {"net/core/rmem_default", scalar<&Sysctls::rmem_default>},
+    {"net/core/rmem_max", scalar<&Sysctls::rmem_max>},
     {"net/core/optmem_max", scalar<&Sysctls::optmem_max>},
     {"net/core/dev_weight", scalar<&Sysctls::dev_weight>},
     {"net/core/dev_weight_tx_bias", scalar<&Sysctls::dev_weight_tx_bias>},
@@ -120,6 +121,13 @@ constexpr auto kGlobals = std::to_array<Global>({
      [](std::string_view v, Sysctls& to) { return read_list(v, to.udp_mem, 3); }},
     {"net/ipv4/udp_wmem_min", scalar<&Sysctls::udp_wmem_min>},
     {"net/ipv4/icmp_echo_ignore_all", scalar<&Sysctls::icmp_echo_ignore_all>},
+    {"net/ipv4/tcp_ecn", scalar<&Sysctls::tcp_ecn>},
+    {"net/ipv4/tcp_sack", scalar<&Sysctls::tcp_sack>},
+    {"net/ipv4/tcp_timestamps", scalar<&Sysctls::tcp_timestamps>},
+    {"net/ipv4/tcp_window_scaling", scalar<&Sysctls::tcp_window_scaling>},
+    {"net/ipv4/tcp_workaround_signed_windows", scalar<&Sysctls::tcp_workaround_signed_windows>},
+    {"net/ipv4/tcp_rmem",
+     [](std::string_view v, Sysctls& to) { return read_list(v, to.tcp_rmem, 3); }},
     {"net/ipv4/igmp_max_memberships", scalar<&Sysctls::igmp_max_memberships>},
 });
 

@@ -233,7 +233,7 @@ void NeighTable::remove(int ifindex, Ip4 next_hop) {
   impl_->retire(*n);
 }
 
-void NeighTable::flush(const std::function<bool(const Neighbour&)>& goes) {
+void NeighTable::flush(const std::function<bool(Neighbour&)>& goes) {
   std::vector<Neighbour*> gone;
   SkbQueue left;
   {
@@ -263,6 +263,13 @@ void NeighTable::flush_dev(int ifindex) {
   std::erase_if(impl_->proxies, [&](const Impl::Proxy& p) { return p.ifindex == ifindex; });
   const std::lock_guard reach(impl_->reach_lock);
   impl_->reach.erase(ifindex);
+}
+
+void NeighTable::flush_waiting() {
+  flush([](Neighbour& n) {
+    const std::lock_guard guard(n.lock);
+    return !n.arp_queue.empty();
+  });
 }
 
 void NeighTable::set_gc(std::uint32_t thresh1, std::uint32_t thresh2, std::uint32_t thresh3) {

@@ -115,6 +115,7 @@ class NeighTable {
   void set(const NeighSpec& spec);
   void remove(int ifindex, Ip4 next_hop);
   void flush_dev(int ifindex);  // neigh_ifdown(): drops what waits
+  void flush_waiting();         // drops what waits, with the entries that it waits for
   void set_gc(std::uint32_t thresh1, std::uint32_t thresh2, std::uint32_t thresh3);
 
   // Frees what garbage collection took out. Net::poll() calls it: not inside an RcuReader (there it
@@ -134,7 +135,7 @@ class NeighTable {
   Impl& impl() const { return *impl_; }
 
  private:
-  void flush(const std::function<bool(const Neighbour&)>& goes);
+  void flush(const std::function<bool(Neighbour&)>& goes);
   Net& net_;
   std::unique_ptr<Impl> impl_;
 };

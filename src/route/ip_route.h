@@ -14,11 +14,14 @@ namespace txp {
 class Net;
 class Trace;
 struct NetDevice;
+struct FibResult;
 
 // ip_route_output_flow(): the route of `fl4`; fills in fl4.saddr, fl4.daddr and fl4.oif as the
 // kernel does. Errors: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL, ENODEV, and kUnknown (the trace
-// names the object). `trace` may be null.
-[[nodiscard]] SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace);
+// names the object). `trace` may be null. `found`, when not null, gets the route that decided, for
+// its metrics.
+[[nodiscard]] SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace,
+                                                      FibResult* found = nullptr);
 
 // Input-side questions.
 // inet_addr_type(): what `addr` is to this host, by the local table.

@@ -72,12 +72,13 @@ void tell_on_link(const Rtable& rt, const OutputStory& story, Trace& trace) {
 
 }  // namespace
 
-SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace) {
+SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace, FibResult* found) {
   enter(net, kStage, trace, 0);
   std::optional<OutputStory> story;
   if (trace != nullptr) story.emplace();
   FibResult res;
   const SockResult<Rtable> rt = ip_route_output_key_hash(net, fl4, res, story ? &*story : nullptr);
+  if (found != nullptr) *found = res;
   if (rt && fl4.proto != 0) fl4.oif = rt->dev->ifindex;
   // xfrm_lookup_route(): an IPsec policy that the engine cannot evaluate.
   if (const auto* obstacles = net.obstacles(); obstacles != nullptr && rt && fl4.proto != 0)

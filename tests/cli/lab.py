@@ -118,14 +118,14 @@ def sniffer(netns="far", dev="vb"):
     return in_netns(netns, make_socket)
 
 
-def frames(s, timeout=0.3):
-    """The IPv4 UDP frames that came."""
+def frames(s, timeout=0.3, protocol=socket.IPPROTO_UDP):
+    """The IPv4 frames of a protocol that came."""
     got = []
     s.settimeout(timeout)
     try:
         while True:
             f = s.recv(70000)
-            if f[12:14] == b"\x08\x00" and f[23] == 17:
+            if f[12:14] == b"\x08\x00" and f[23] == protocol:
                 got.append(f)
                 s.settimeout(0.05)
     except (TimeoutError, socket.timeout):
