@@ -74,7 +74,7 @@ SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc
   cork.rt = rt;
   cork.length = 0;
   cork.ttl = static_cast<std::uint8_t>(ipc.ttl);
-  cork.tos = ipc.tos;
+  cork.tos = ipc.tos != -1 ? ipc.tos : sk.tos;  // IP_TOS set while data wait comes too late
   cork.mark = ipc.mark;
   cork.priority = ipc.priority;
   cork.transmit_time = ipc.transmit_time;

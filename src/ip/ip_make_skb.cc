@@ -82,7 +82,7 @@ SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* tr
       (skb->len <= rt.mtu && ip_dont_fragment(sk, rt)))
     h.frag_off = kIpDf;
   h.ttl = select_ttl(net, sk, cork);
-  h.tos = cork.tos != -1 ? static_cast<std::uint8_t>(cork.tos) : sk.tos;
+  h.tos = static_cast<std::uint8_t>(cork.tos);
   h.protocol = kIpProtoUdp;
   h.saddr = fl4.saddr;
   h.daddr = fl4.daddr;

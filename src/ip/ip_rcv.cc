@@ -114,8 +114,10 @@ Options check_options(std::span<const std::uint8_t> o) {
   return found;
 }
 
-// The kernel's dst_input() for what is not ours.
-void not_ours(Net& net, SkbPtr skb, RouteType type) {
+// The kernel's dst_input() for what is not ours. `looped`: this host sent it, over a route that
+// does not end here: dst_discard().
+void not_ours(Net& net, SkbPtr skb, RouteType type, bool looped) {
+  if (looped) return rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
   if (type == RouteType::unicast) {  // it would be forwarded
     rx_drop(net, std::move(skb), DropReason::TXPATH_UNKNOWN);
     return;
@@ -153,7 +155,8 @@ void ip_rcv(Net& net, SkbPtr skb, NetDevice& dev) {
   skb = rcv_core(net, std::move(skb));
   if (!skb) return;
   Ipv4View ip(skb->network());
-  if (skb->rt.type == RouteType::unspec) {
+  const bool looped = skb->rt.type != RouteType::unspec;
+  if (!looped) {
     auto rt = ip_route_input(net, dev, ip.daddr(), ip.saddr(), ip.tos() & 0xfc, skb->protocol);
     if (!rt) {
       rx_drop(net, std::move(skb), rt.error());
@@ -184,7 +187,7 @@ void ip_rcv(Net& net, SkbPtr skb, NetDevice& dev) {
   }
   if (!skb->rt.is_local) {
     const RouteType type = skb->rt.type;
-    not_ours(net, std::move(skb), type);
+    not_ours(net, std::move(skb), type, looped);
     return;
   }
   ip_local_deliver(net, std::move(skb));

@@ -90,10 +90,10 @@ Result<ImportReport> import_namespace(Net& net, const ImportOptions& options) {
   auto reader = NamespaceReader::open(options.netns);
   if (!reader) return std::unexpected(reader.error());
   const std::lock_guard guard(net.rtnl);
+  net.neigh->owner = NeighOwner::kernel;  // first: what is imported arms no timers
   Mirror mirror(net);
   const auto messages = import_all(**reader, mirror, false, options.record);
   if (!messages) return std::unexpected(messages.error());
-  net.neigh->owner = NeighOwner::kernel;
   return ImportReport{
       .warnings = (*reader)->warnings(), .messages = *messages, .routes = mirror.routes()};
 }

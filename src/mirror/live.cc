@@ -222,13 +222,13 @@ Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options)
   if (auto subscribed = impl->subscribe(options.notification_buffer); !subscribed)
     return std::unexpected(subscribed.error());
   const std::lock_guard guard(net.rtnl);
+  net.neigh->owner = NeighOwner::kernel;  // first: what is imported arms no timers
   const auto messages = import_all(*impl->reader, impl->mirror, false, options.record);
   if (!messages) return std::unexpected(messages.error());
   impl->report = {
       .warnings = impl->reader->warnings(), .messages = *messages, .routes = impl->mirror.routes()};
   impl->mirror.follow();
   impl->slow_read = impl->exceptions_read = net.clock.now();
-  net.neigh->owner = NeighOwner::kernel;
   net.neigh->ask_kernel = [raw = impl.get()](int ifindex, Ip4 next_hop) {
     raw->ask_kernel(ifindex, next_hop);
   };

@@ -5,6 +5,7 @@
 // sk_free(), sock_wfree().
 #include "net.h"
 #include "socket/sock.h"
+#include "socket/sockopt.h"
 #include "udp/udp_table.h"
 
 namespace txp {
@@ -31,6 +32,7 @@ SockResult<void> inet_shutdown(Sock& sk, int how) {
 }
 
 void inet_release(Sock& sk) {
+  ip_mc_drop_socket(sk);
   {
     const std::lock_guard guard(sk.lock);
     udp_flush_pending_frames(sk);

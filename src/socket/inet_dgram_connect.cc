@@ -34,7 +34,9 @@ SockResult<void> datagram_connect(Sock& sk, const SockAddr4& to) {
   } else if (oif == 0) {
     oif = sk.uc_index;
   }
-  Flow4 fl4;
+  // The kernel asks with the corked datagram's own flow, so that a connect() while data wait moves
+  // them to the new peer, on the route that they have.
+  Flow4& fl4 = sk.cork.fl4 = Flow4{};
   fl4.oif = oif;
   fl4.mark = sk.mark;
   fl4.uid = sk.uid;

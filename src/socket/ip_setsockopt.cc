@@ -2,7 +2,7 @@
 // setsockopt and getsockopt at IPPROTO_IP.
 //
 // Kernel twin: net/ipv4/ip_sockglue.c, do_ip_setsockopt(), do_ip_getsockopt(); net/ipv4/igmp.c,
-// ip_mc_join_group(), without the IGMP reports.
+// ip_mc_join_group(), ip_mc_drop_socket(), without the IGMP reports.
 // Differs: IP_OPTIONS is unknown; options that only concern receiving are taken without effect.
 #include <netinet/in.h>
 
@@ -121,6 +121,25 @@ SockResult<void> membership(Sock& sk, std::span<const std::uint8_t> value, bool 
   sk.net.dev->set_mc_groups(dev->ifindex, std::move(groups));
   return {};
 }
+
+}  // namespace
+
+void ip_mc_drop_socket(Sock& sk) {
+  if (sk.memberships.empty()) return;
+  const std::lock_guard guard(sk.net.rtnl);
+  const RcuReader reader;
+  const std::lock_guard receivers(sk.rx_lock);
+  for (const auto& [ifindex, group] : sk.memberships) {
+    const NetDevice* dev = sk.net.dev->by_index(ifindex);
+    if (dev == nullptr) continue;
+    std::vector<Ip4> groups = dev->in_dev().mc_groups;
+    if (const auto at = std::ranges::find(groups, group); at != groups.end()) groups.erase(at);
+    sk.net.dev->set_mc_groups(ifindex, std::move(groups));
+  }
+  sk.memberships.clear();
+}
+
+namespace {
 
 SockResult<void> set_port_range(Sock& sk, std::span<const std::uint8_t> value) {
   if (value.size() != sizeof(std::uint32_t)) return err(EINVAL);

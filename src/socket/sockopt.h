@@ -23,6 +23,8 @@ std::uint32_t rt_tos2priority(std::uint8_t tos);
 [[nodiscard]] SockResult<int> ip_getsockopt(Sock& sk, int optname);
 [[nodiscard]] SockResult<void> udp_setsockopt(Sock& sk, int optname,
                                               std::span<const std::uint8_t> value);
+// A closing socket leaves its groups. Takes net.rtnl.
+void ip_mc_drop_socket(Sock& sk);
 [[nodiscard]] SockResult<int> udp_getsockopt(Sock& sk, int optname);
 
 }  // namespace txp

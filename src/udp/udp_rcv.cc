@@ -58,7 +58,6 @@ bool enqueue(Net& net, Sock& sk, const Received& r, std::span<const std::uint8_t
   }
   sk.rmem_alloc.store(rmem + truesize, std::memory_order_relaxed);
   sk.rx_queue.push_back({r.from, r.to, {payload.begin(), payload.end()}, truesize});
-  snmp(net, Snmp::UdpInDatagrams);
   return true;
 }
 
@@ -92,6 +91,8 @@ void udp_rcv(Net& net, SkbPtr skb) {
   const Received r{
       {ip.saddr(), uh->source}, {ip.daddr(), uh->dest}, datagram.subspan(kUdpHlen), skb->truesize};
   const int dif = skb->dev->ifindex;
+  // inet_iif(): what this host sent to itself came in at the device that has the address.
+  const int iif = skb->rt.iif != 0 ? skb->rt.iif : dif;
   const std::size_t gso_size = gso ? skb->gso_size : 0;
   bool taken = false;
   const auto give = [&](Sock& sk) { taken |= queue_rcv(net, sk, r, gso_size); };
@@ -101,7 +102,7 @@ void udp_rcv(Net& net, SkbPtr skb) {
       snmp(net, Snmp::UdpIgnoredMulti);
       return rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
     }
-  } else if (!net.udp->with_socket(ip.saddr(), uh->source, ip.daddr(), uh->dest, dif, give)) {
+  } else if (!net.udp->with_socket(ip.saddr(), uh->source, ip.daddr(), uh->dest, iif, give)) {
     snmp(net, Snmp::UdpNoPorts);
     icmp_send(net, *skb, kIcmpDestUnreach, kIcmpPortUnreach, 0);
     return rx_drop(net, std::move(skb), DropReason::NO_SOCKET);

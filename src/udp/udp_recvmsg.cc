@@ -3,6 +3,7 @@
 //
 // Kernel twin: net/ipv4/udp.c, udp_recvmsg().
 // Differs: never waits; no peeking, no truncation.
+#include "net.h"
 #include "socket/sock.h"
 
 namespace txp {
@@ -15,6 +16,7 @@ SockResult<Datagram> udp_recvmsg(Sock& sk) {
   Datagram d = std::move(sk.rx_queue.front());
   sk.rx_queue.pop_front();
   sk.rmem_alloc.fetch_sub(d.truesize, std::memory_order_relaxed);
+  snmp(sk.net, Snmp::UdpInDatagrams);
   return d;
 }
 

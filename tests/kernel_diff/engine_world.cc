@@ -25,8 +25,6 @@
 namespace txp::kdiff {
 namespace {
 
-constexpr Nanos kPatience = 100 * kMillisecond;  // for what should come to its end by itself
-
 SockAddr4 from_sockaddr(const sockaddr_in& a) {
   return {Ip4{ntohl(a.sin_addr.s_addr)}, ntohs(a.sin_port), a.sin_family};
 }
@@ -99,10 +97,13 @@ std::set<std::string> kernel_counter_names() {
 
 class EngineWorld final : public World {
  public:
-  explicit EngineWorld(test::Lab& lab) : lab_(lab), net_(std::make_unique<Net>(Net::Options{})) {}
+  EngineWorld(test::Lab& lab, int patience_ms)
+      : lab_(lab),
+        patience_(patience_ms * kMillisecond),
+        net_(std::make_unique<Net>(Net::Options{})) {}
   ~EngineWorld() override {
     for (const auto& [handle, sk] : socks_) inet_release(*sk);
-    (void)net_->drain(kPatience);
+    (void)net_->drain(patience_);
     {
       const std::lock_guard guard(net_->rtnl);
       net_->dev->remove_tap(&lo_);
@@ -143,7 +144,7 @@ class EngineWorld final : public World {
       }
       (void)net_->poll();
       const Nanos t = now();
-      if (t >= least && (net_->totals().queued == 0 || t >= std::max(least, start + kPatience)))
+      if (t >= least && (net_->totals().queued == 0 || t >= std::max(least, start + patience_)))
         break;
       wait_for_live(ms == 0 ? 1 : 2);
     }
@@ -218,6 +219,17 @@ class EngineWorld final : public World {
       const std::string name = fmt::format("{}.{}", kSnmp[i].group, kSnmp[i].name);
       if (known.contains(name)) c[name] = static_cast<std::int64_t>(totals.snmp[i]);
     }
+    // IcmpMsg repeats Icmp by the number of the type.
+    const auto icmp_type = [&](const char* column, Snmp in_icmp) {
+      c[fmt::format("IcmpMsg.{}", column)] =
+          static_cast<std::int64_t>(totals.snmp[static_cast<std::size_t>(in_icmp)]);
+    };
+    icmp_type("InType3", Snmp::IcmpInDestUnreachs);
+    icmp_type("InType11", Snmp::IcmpInTimeExcds);
+    icmp_type("InType12", Snmp::IcmpInParmProbs);
+    icmp_type("OutType3", Snmp::IcmpOutDestUnreachs);
+    icmp_type("OutType11", Snmp::IcmpOutTimeExcds);
+    icmp_type("OutType12", Snmp::IcmpOutParmProbs);
     const RcuReader reader;
     for (NetDevice* dev : net_->dev->all()) count_device(*dev, c);
     if (!totals.conserved()) {
@@ -276,6 +288,10 @@ class EngineWorld final : public World {
       dropped += static_cast<std::int64_t>(q->tx_dropped.load());
       errors += static_cast<std::int64_t>(q->tx_errors.load());
     }
+    if ((dev.flags() & kIffLoopback) != 0) {
+      c[dev.name() + ".rx_packets"] = static_cast<std::int64_t>(dev.rx_packets.load());
+      c[dev.name() + ".rx_bytes"] = static_cast<std::int64_t>(dev.rx_bytes.load());
+    }
     c[dev.name() + ".tx_packets"] = packets;
     c[dev.name() + ".tx_bytes"] = bytes;
     c[dev.name() + ".tx_dropped"] = dropped;
@@ -295,6 +311,7 @@ class EngineWorld final : public World {
   }
 
   test::Lab& lab_;
+  const Nanos patience_;  // for what should come to its end by itself
   LoopbackTap lo_;
   std::unique_ptr<Net> net_;
   std::unique_ptr<Live> live_;
@@ -305,8 +322,8 @@ class EngineWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_engine_world(test::Lab& lab) {
-  return std::make_unique<EngineWorld>(lab);
+std::unique_ptr<World> make_engine_world(test::Lab& lab, int patience_ms) {
+  return std::make_unique<EngineWorld>(lab, patience_ms);
 }
 
 }  // namespace txp::kdiff

@@ -29,12 +29,6 @@ std::uint32_t sum_of(View bytes, std::uint32_t sum = 0) {
   return sum;
 }
 
-// RFC 1624, equation 3: HC' = ~(~HC + ~m + m').
-std::uint16_t adjusted(std::uint16_t check, std::uint16_t from, std::uint16_t to) {
-  const std::uint32_t sum = fold((~check & 0xffffU) + (~from & 0xffffU) + to);
-  return static_cast<std::uint16_t>(~sum);
-}
-
 std::string mac(View f, std::size_t at) {
   return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", f[at], f[at + 1], f[at + 2],
                      f[at + 3], f[at + 4], f[at + 5]);
@@ -153,11 +147,18 @@ std::string summary(View f) {
                      tail);
 }
 
-void set_ip_id(Bytes& f, std::size_t ip, std::uint16_t id) {
-  const std::uint16_t before = get16(f, ip + 4);
-  put16(f, ip + 4, id);
-  put16(f, ip + 10, adjusted(get16(f, ip + 10), before, id));
+// RFC 1624, equation 3: HC' = ~(~HC + ~m + m').
+std::uint16_t adjusted(std::uint16_t check, std::uint16_t from, std::uint16_t to) {
+  const std::uint32_t sum = fold((~check & 0xffffU) + (~from & 0xffffU) + to);
+  return static_cast<std::uint16_t>(~sum);
 }
+
+void set_16(Bytes& f, std::size_t at, std::uint16_t value, std::size_t check_at) {
+  put16(f, check_at, adjusted(get16(f, check_at), get16(f, at), value));
+  put16(f, at, value);
+}
+
+void set_ip_id(Bytes& f, std::size_t ip, std::uint16_t id) { set_16(f, ip + 4, id, ip + 10); }
 
 void set_udp_sport(Bytes& f, std::uint16_t port) {
   const std::optional<Ipv4Parts> p = ipv4_parts(f);

@@ -45,6 +45,8 @@ std::optional<Ipv4Parts> ipv4_parts(std::span<const std::uint8_t> frame);
 // Changes 16 bits and the checksums over them, incrementally (RFC 1624), so that a wrong checksum
 // stays as wrong as it was. `ip` is where the IP header begins.
 void set_ip_id(Bytes& frame, std::size_t ip, std::uint16_t id);
+void set_16(Bytes& frame, std::size_t at, std::uint16_t value, std::size_t check_at);
+std::uint16_t adjusted(std::uint16_t check, std::uint16_t from, std::uint16_t to);
 void set_udp_sport(Bytes& frame, std::uint16_t port);
 
 // Both dumps side by side, differing bytes marked with '!'.

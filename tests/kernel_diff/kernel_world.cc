@@ -6,11 +6,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "kernel_diff/world.h"
@@ -21,6 +23,11 @@ namespace {
 Answer answer(std::int64_t n) { return n < 0 ? -errno : n; }
 
 const sockaddr* generic(const sockaddr_in& a) { return reinterpret_cast<const sockaddr*>(&a); }
+
+// Mask "settings".
+constexpr std::array<std::string_view, 6> kSettings = {"Ip.Forwarding",    "Ip.DefaultTTL",
+                                                       "Tcp.RtoAlgorithm", "Tcp.RtoMin",
+                                                       "Tcp.RtoMax",       "Tcp.MaxConn"};
 
 // /proc/net/snmp and /proc/net/netstat: a line of names, then a line of values, by group.
 void read_groups(const char* path, Counters& to) {
@@ -36,8 +43,9 @@ void read_groups(const char* path, Counters& to) {
     n >> group;
     v >> group;
     group.pop_back();  // the colon
-    if (group != "Ip" && group != "Icmp" && group != "Udp" && group != "IpExt") continue;
-    while (n >> name && v >> value) to[group + "." + name] = value;
+    while (n >> name && v >> value)
+      if (std::ranges::find(kSettings, group + "." + name) == kSettings.end())
+        to[group + "." + name] = value;
   }
 }
 
@@ -53,6 +61,12 @@ void read_devices(Counters& to) {
     std::istringstream values(line.substr(colon + 1));
     std::array<std::int64_t, 16> v{};
     for (std::int64_t& x : v) values >> x;
+    if (dev == "lo") {  // mask "received from the wire"
+      to[dev + ".rx_bytes"] = v[0];
+      to[dev + ".rx_packets"] = v[1];
+      to[dev + ".rx_errors"] = v[2];
+      to[dev + ".rx_dropped"] = v[3];
+    }
     to[dev + ".tx_bytes"] = v[8];
     to[dev + ".tx_packets"] = v[9];
     to[dev + ".tx_errors"] = v[10];
@@ -78,6 +92,11 @@ void read_qdiscs(Counters& to) {
 class KernelWorld final : public World {
  public:
   explicit KernelWorld(test::Lab& lab) : lab_(lab) {}
+  ~KernelWorld() override {
+    for (const int s : open_) ::close(s);
+  }
+  KernelWorld(const KernelWorld&) = delete;
+  KernelWorld& operator=(const KernelWorld&) = delete;
 
   Result<void> begin() override {
     Result<test::WireCapture> lo =
@@ -105,6 +124,7 @@ class KernelWorld final : public World {
     const int before = setfsuid(uid);
     const Answer a = answer(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     setfsuid(static_cast<uid_t>(before));
+    if (a >= 0) open_.insert(static_cast<int>(a));
     return a;
   }
   Answer bind(int s, const sockaddr_in& a) override {
@@ -157,7 +177,10 @@ class KernelWorld final : public World {
     return answer(::getsockname(s, reinterpret_cast<sockaddr*>(&to), &len));
   }
   Answer shutdown(int s, int how) override { return answer(::shutdown(s, how)); }
-  Answer close(int s) override { return answer(::close(s)); }
+  Answer close(int s) override {
+    open_.erase(s);
+    return answer(::close(s));
+  }
 
   std::vector<test::WireFrame> loopback_frames() override {
     std::vector<test::WireFrame> all;
@@ -178,6 +201,7 @@ class KernelWorld final : public World {
  private:
   test::Lab& lab_;
   std::unique_ptr<test::WireCapture> lo_;
+  std::set<int> open_;
 };
 
 }  // namespace

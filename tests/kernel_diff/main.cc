@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <new>
@@ -21,8 +22,11 @@
 
 #include "kernel_diff/compare.h"
 #include "kernel_diff/masks.h"
+#include "kernel_diff/random_run.h"
+#include "kernel_diff/random_scenario.h"
 #include "kernel_diff/run_scenario.h"
 #include "kernel_diff/scenario.h"
+#include "kernel_diff/world_process.h"
 #include "support/netns.h"
 
 namespace {
@@ -30,8 +34,7 @@ namespace {
 using namespace txp;
 using namespace txp::kdiff;
 
-constexpr int kSkipped = 77;            // SKIP_RETURN_CODE of the CTest test
-constexpr unsigned kWorldSeconds = 20;  // a world that takes longer hangs
+constexpr int kSkipped = 77;  // SKIP_RETURN_CODE of the CTest test
 
 struct Options {
   std::string world = "both";
@@ -39,138 +42,10 @@ struct Options {
   bool keep = false;
   bool verbose = false;
   bool masks = false;
+  bool text = false;
   unsigned jobs = 0;
+  RandomOptions random;
   std::vector<std::string> files;
-};
-
-void write_all(int fd, const std::string& text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const ssize_t n = write(fd, text.data() + at, text.size() - at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return;
-    at += static_cast<std::size_t>(n);
-  }
-}
-
-// False at the end of the file.
-bool read_some(int fd, std::string& to) {
-  char buffer[65536];
-  ssize_t n = 0;
-  do {
-    n = read(fd, buffer, sizeof buffer);
-  } while (n < 0 && errno == EINTR);
-  if (n <= 0) return false;
-  to.append(buffer, static_cast<std::size_t>(n));
-  return true;
-}
-
-// A world in a process of its own: everything it makes goes with it.
-class WorldProcess {
- public:
-  WorldProcess(const Scenario& scenario, WorldKind kind, bool keep)
-      : scenario_(scenario),
-        kind_(kind),
-        step_(new(mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS, -1, 0)) std::atomic<int>(-1)),
-        errors_(memfd_create("stderr", MFD_CLOEXEC)) {
-    int out[2];
-    int go[2];
-    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0) return;
-    std::fflush(nullptr);
-    pid_ = fork();
-    if (pid_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      close(out[0]);
-      close(go[1]);
-      if (!keep) alarm(kWorldSeconds);
-      dup2(errors_, 2);
-      live(out[1], go[0], keep);
-      _exit(0);
-    }
-    close(out[1]);
-    close(go[0]);
-    out_ = out[0];
-    go_ = go[1];
-  }
-  WorldProcess(const WorldProcess&) = delete;
-  WorldProcess& operator=(const WorldProcess&) = delete;
-  ~WorldProcess() {
-    end();
-    close(errors_);
-    munmap(step_, sizeof *step_);
-  }
-
-  // Waits for the record; the process and its namespaces live on until end().
-  const WorldRecord& record() {
-    if (done_) return record_;
-    done_ = true;
-    std::string json;
-    while (read_some(out_, json)) {
-    }
-    record_ = WorldRecord::from_json(json);
-    if (json.empty()) record_.failed = last_words(end());
-    return record_;
-  }
-
-  // Answers the process's wait status.
-  int end() {
-    if (pid_ <= 0) return 0;
-    close(go_);
-    close(out_);
-    int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    pid_ = -1;
-    return status;
-  }
-
- private:
-  void live(int out, int go, bool keep) {
-    RunOptions options;
-    options.step = step_;
-    options.done = [&](const WorldRecord& record, const test::Lab* lab) {
-      WorldRecord told = record;
-      if (keep && lab != nullptr) {
-        told.notes.push_back(fmt::format("sender: nsenter --net=/proc/{}/ns/net", getpid()));
-        told.notes.push_back(
-            fmt::format("peer:   nsenter --net=/proc/{}/fd/{}", getpid(), lab->peer().fd()));
-      }
-      write_all(out, told.to_json());
-      close(out);
-      char byte = 0;
-      if (keep && read(go, &byte, 1) < 0) return;  // until the parent closes its end
-    };
-    run_scenario(scenario_, kind_, options);
-  }
-
-  std::string last_words(int status) {
-    std::string text = "ended without a record";
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-      text = fmt::format("was not done after {} s", kWorldSeconds);
-    else if (WIFSIGNALED(status))
-      text = fmt::format("died: {}", strsignal(WTERMSIG(status)));
-    else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-      text = fmt::format("ended with status {}", WEXITSTATUS(status));
-    if (const int at = step_->load(); at >= 0) {
-      const Step& step = scenario_.steps[static_cast<std::size_t>(at)];
-      text += fmt::format(" at line {}: {}", step.line, step.text);
-    }
-    std::string errors;
-    lseek(errors_, 0, SEEK_SET);
-    while (read_some(errors_, errors)) {
-    }
-    return errors.empty() ? text : text + "\n" + errors;
-  }
-
-  const Scenario& scenario_;
-  WorldKind kind_;
-  std::atomic<int>* step_;
-  int errors_ = -1;
-  pid_t pid_ = -1;
-  int out_ = -1;
-  int go_ = -1;
-  bool done_ = false;
-  WorldRecord record_;
 };
 
 // One scenario, both worlds at once. Prints to `to`; answers the exit code.
@@ -180,30 +55,34 @@ int run_file(const std::string& path, const Options& options, std::string& to) {
     to += fmt::format("FAIL  {}\n", scenario.error().what);
     return 1;
   }
+  WorldProcess::Options world;
+  world.keep = options.keep;
   std::unique_ptr<WorldProcess> kernel;
   std::unique_ptr<WorldProcess> engine;
-  if (options.world != "engine")
-    kernel = std::make_unique<WorldProcess>(*scenario, WorldKind::kernel, options.keep);
+  if (options.world != "engine") kernel = std::make_unique<WorldProcess>(WorldKind::kernel, world);
   if (options.world != "kernel")
-    engine = std::make_unique<WorldProcess>(
-        *scenario, options.itself ? WorldKind::kernel : WorldKind::engine, options.keep);
+    engine = std::make_unique<WorldProcess>(options.itself ? WorldKind::kernel : WorldKind::engine,
+                                            world);
+  for (WorldProcess* w : {kernel.get(), engine.get()})
+    if (w != nullptr) w->play(*scenario);
+  WorldRecord theirs;
+  WorldRecord ours;
+  if (kernel) theirs = kernel->answer();
+  if (engine) ours = engine->answer();
   std::string wrong;
-  std::string skipped;
-  for (WorldProcess* world : {kernel.get(), engine.get()}) {
-    if (world == nullptr) continue;
-    const WorldRecord& r = world->record();
-    if (!r.skipped.empty()) skipped = r.skipped;
-    if (!r.failed.empty() && (!kernel || !engine)) wrong += fmt::format("  {}\n", r.failed);
+  const std::string skipped = theirs.skipped.empty() ? ours.skipped : theirs.skipped;
+  if (kernel && engine) {
+    if (skipped.empty()) wrong = differences(*scenario, theirs, ours);
+  } else if (const std::string& failed = kernel ? theirs.failed : ours.failed; !failed.empty()) {
+    wrong = fmt::format("  {}\n", failed);
   }
-  if (kernel && engine && skipped.empty())
-    wrong = differences(*scenario, kernel->record(), engine->record());
 
   const char* verdict = !skipped.empty() ? "skip" : wrong.empty() ? "ok  " : "FAIL";
   to += fmt::format("{}  {}: {}{}\n", verdict, scenario->name, scenario->idea,
                     skipped.empty() ? "" : fmt::format(" ({})", skipped));
   if (options.verbose && skipped.empty()) {
-    if (kernel) to += "  -- kernel\n" + story(*scenario, kernel->record());
-    if (engine) to += "  -- engine\n" + story(*scenario, engine->record());
+    if (kernel) to += "  -- kernel\n" + story(*scenario, theirs);
+    if (engine) to += "  -- engine\n" + story(*scenario, ours);
   }
   if (skipped.empty() && !wrong.empty()) {
     if (options.verbose && kernel && engine) to += "  -- differences\n";
@@ -211,10 +90,9 @@ int run_file(const std::string& path, const Options& options, std::string& to) {
     to += fmt::format("  again: kernel_diff -v {}\n", path) + by_hand(*scenario);
   }
   if (options.keep) {
-    for (WorldProcess* world : {kernel.get(), engine.get()}) {
-      if (world == nullptr || options.verbose) continue;
-      for (const std::string& n : world->record().notes) to += fmt::format("  {}\n", n);
-    }
+    for (const WorldRecord* r : {&theirs, &ours})
+      for (const std::string& n : r->notes)
+        if (!options.verbose) to += fmt::format("  {}\n", n);
     write_all(1, std::exchange(to, {}) + "  Enter ends the namespaces\n");
     (void)std::getchar();
   }
@@ -345,6 +223,19 @@ int main(int argc, char** argv) {
   app.add_flag("-v,--verbose", options.verbose, "Tell every call, frame and counter");
   app.add_flag("--list-masks", options.masks, "Print what is not compared, and why");
   app.add_option("-J,--jobs", options.jobs, "Scenarios at once (the processors' number)");
+  auto* random =
+      app.add_option("--random", options.random.count, "Play that many random scenarios");
+  app.add_option("--seed", options.random.seed,
+                 "The first random scenario's seed (the time of day)");
+  app.add_option("--seconds", options.random.seconds, "Begin no random scenario after that time")
+      ->needs(random);
+  app.add_option("--a-lab-for", options.random.a_lab_for,
+                 "Random scenarios that share a pair of namespaces")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--save", options.random.folder, "Where a random scenario that differs is written")
+      ->capture_default_str();
+  app.add_flag("--text", options.text, "Print the random scenario of --seed instead of playing it");
   app.add_option("FILE", options.files, "Scenarios, or folders of them")->check(CLI::ExistingPath);
   CLI11_PARSE(app, argc, argv);
 
@@ -352,8 +243,13 @@ int main(int argc, char** argv) {
     fmt::print("{}", list_masks());
     return 0;
   }
+  if (options.random.seed == 0) options.random.seed = static_cast<std::uint64_t>(time(nullptr));
+  if (options.text) {
+    fmt::print("{}", random_scenario(options.random.seed));
+    return 0;
+  }
   expand_folders(options.files);
-  if (options.files.empty()) {
+  if (options.files.empty() && options.random.count == 0) {
     fmt::print(stderr, "kernel_diff: no scenario given: name .scn files or a folder of them\n");
     return 2;
   }
@@ -363,6 +259,12 @@ int main(int argc, char** argv) {
   if (Result<void> root = test::become_root_of_own_user_namespace(); !root) {
     fmt::print("skipped: {}\n", root.error().what);
     return kSkipped;
+  }
+  if (options.random.count != 0) {
+    options.random.jobs = options.jobs;
+    fmt::print("random: the first seed is {}\n", options.random.seed);
+    std::fflush(stdout);
+    return run_random(options.random);
   }
   return Suite(options).run();
 }

@@ -11,6 +11,10 @@ std::uint32_t get32(const Bytes& b, std::size_t at) {
          static_cast<std::uint32_t>(b[at + 2]) << 8 | b[at + 3];
 }
 
+std::uint16_t get16(const Bytes& b, std::size_t at) {
+  return static_cast<std::uint16_t>(b[at] << 8 | b[at + 1]);
+}
+
 // Fragments of one datagram, and an ICMP error's quotation of it, carry the same addresses and id;
 // another datagram has another. `ip` is where the IP header begins.
 std::uint64_t datagram_key(const Bytes& b, std::size_t ip) {
@@ -52,7 +56,7 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets) 
     frame.masks.emplace_back(mask);
   };
   if (p->udp == 0) {  // a later fragment: as its head
-    if (const auto head = sent_.find(key); head != sent_.end())
+    if (const auto head = sent_.find(key); head != sent_.end() && head->second.id_masked)
       distance(head->second.base, head->second.connected ? "ip.id connected" : "ip.id drawn");
     return true;
   }
@@ -60,38 +64,53 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets) 
   for (const SocketState& s : sockets)
     if (s.port != 0 && s.port == p->sport) sender = &s;
   if (sender == nullptr) return true;
+  Head head;
+  head.check = get16(frame.raw, p->udp + 6);
+  head.port_masked = sender->port_is_drawn;
+  head.connected = sender->connected;
   if (sender->port_is_drawn) {
     set_udp_sport(frame.masked, 0);
     frame.masks.emplace_back("udp.sport");
   }
-  std::uint16_t base = 0;
   if (sender->connected) {
-    base = first_connected_id_.try_emplace({sender->name, sender->epoch}, p->id).first->second;
-    distance(base, "ip.id connected");
+    head.id_masked = true;
+    head.base = first_connected_id_.try_emplace({sender->name, sender->epoch}, p->id).first->second;
+    distance(head.base, "ip.id connected");
   } else if (!p->dont_fragment() || sender->ignore_df) {
     const auto [at, fresh] = drawn_.try_emplace(sender->name, frame.call, p->id);
     if (!fresh && at->second.first != frame.call) at->second = {frame.call, p->id};
-    base = at->second.second;
-    distance(base, "ip.id drawn");
-  } else {
-    return true;
+    head.id_masked = true;
+    head.base = at->second.second;
+    distance(head.base, "ip.id drawn");
   }
-  sent_[key] = {base, sender->connected};
+  sent_[key] = head;
   return true;
 }
 
-// The quotation's header checksum moves against its id, so that the ICMP checksum stays.
+// The quotation's header checksum moves against its id, so that the ICMP checksum stays. Its UDP
+// checksum may be unfilled (CHECKSUM_PARTIAL is quoted as it is) and then says nothing of the port.
 void Masker::mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const {
-  const std::size_t quoted = p.ip + p.hlen + 8;
-  const std::uint8_t type = frame.raw.size() > p.ip + p.hlen ? frame.raw[p.ip + p.hlen] : 0;
+  const std::size_t icmp = p.ip + p.hlen;
+  const std::size_t quoted = icmp + 8;
+  const std::uint8_t type = frame.raw.size() > icmp ? frame.raw[icmp] : 0;
   const bool is_error = type == 3 || type == 11 || type == 12;
   if (frame.dev != "lo" || !is_error || frame.raw.size() < quoted + 20) return;
   frame.masks.emplace_back("ip.id icmp");
   set_ip_id(frame.masked, p.ip, 1);
   const auto sent = sent_.find(datagram_key(frame.raw, quoted));
   if (sent == sent_.end()) return;
-  const std::uint32_t id = get32(frame.raw, quoted + 4) >> 16;
-  set_ip_id(frame.masked, quoted, static_cast<std::uint16_t>(id - sent->second.base + 1));
+  const Head& head = sent->second;
+  if (head.id_masked) {
+    const std::uint16_t id = get16(frame.raw, quoted + 4);
+    set_ip_id(frame.masked, quoted, static_cast<std::uint16_t>(id - head.base + 1));
+  }
+  const std::size_t udp = quoted + (frame.raw[quoted] & 0xfU) * 4U;
+  if (!head.port_masked || frame.raw.size() < udp + 8) return;
+  const std::uint16_t port = get16(frame.raw, udp);
+  const std::uint16_t check = get16(frame.raw, udp + 6);
+  set_16(frame.masked, udp, 0, icmp + 2);
+  if (check != 0 && check == head.check)
+    set_16(frame.masked, udp + 6, adjusted(check, port, 0), icmp + 2);
 }
 
 }  // namespace txp::kdiff

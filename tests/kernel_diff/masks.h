@@ -21,8 +21,14 @@ struct Mask {
 };
 
 inline constexpr std::array kMasks = std::to_array<Mask>({
+    {"settings", "Ip.Forwarding, Ip.DefaultTTL, and RtoAlgorithm, RtoMin, RtoMax, MaxConn of Tcp",
+     "left out", "sysctls and constants among the counters of /proc/net/snmp"},
+    {"received from the wire", "rx columns of va and vc in /proc/net/dev",
+     "left out; those of lo are compared", "a mirrored namespace leaves receiving to the kernel"},
+    {"arp_cache", "/proc/net/stat/arp_cache", "left out",
+     "it counts for all namespaces of the host together; unit tests hold the engine's"},
     {"arp", "ARP frames on va and vc",
-     "left out; their number and bytes are taken off the device's tx_packets and tx_bytes",
+     "left out; their number and bytes are taken off what the device and its discipline count",
      "a mirrored namespace leaves ARP to the kernel, whose timers draw random delays"},
     {"udp.sport", "frames of a socket that was not bound to a port",
      "the port that the socket really has becomes 0, the UDP checksum is adjusted; any other port "
@@ -34,7 +40,9 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
      "checksum is adjusted",
      "connect() draws the first one, the rest count up"},
     {"ip.id icmp", "ICMP errors that this host sends to itself on lo",
-     "the id becomes 1; the id of the datagram that it quotes is masked as that datagram was",
+     "the id becomes 1; the id and the source port of the datagram that it quotes are masked as "
+     "that "
+     "datagram's were",
      "__ip_select_ident() adds a random step"},
     {"superframes", "tx_packets and tx_bytes of va and vc",
      "a segmentation superframe counts as the frames that it becomes on a wire",
@@ -67,16 +75,20 @@ class Masker {
   const Counters& segments() const { return segments_; }
 
  private:
+  // What a datagram's first frame told.
   struct Head {
     std::uint16_t base = 0;
+    bool id_masked = false;
     bool connected = false;
+    bool port_masked = false;
+    std::uint16_t check = 0;  // UDP's, as on the wire
   };
   void mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const;
   // By socket and epoch.
   std::map<std::pair<std::string, unsigned>, std::uint16_t> first_connected_id_;
   // By socket: the newest call that sent, and its first id.
   std::map<std::string, std::pair<std::size_t, std::uint16_t>> drawn_;
-  // By addresses and id: what a datagram's first fragment told.
+  // By addresses and id.
   std::map<std::uint64_t, Head> sent_;
   Counters left_out_;
   Counters segments_;

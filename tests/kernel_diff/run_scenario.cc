@@ -73,10 +73,19 @@ class Runner {
           record_.failed = done.error().what;
           break;
         }
-        (void)lab_.frames();  // what the setup itself sent
-        before = world_.counters();
+        // What the setup itself sent, ARP with its own timers above all, is either seen here or
+        // counted afterwards.
+        (void)lab_.frames();
+        do {
+          before = world_.counters();
+        } while (!lab_.frames().empty());
       }
-      for (unsigned n = 0; n < step.repeat && record_.failed.empty(); ++n) perform(i, step);
+      if (const std::size_t last = last_of_batch(i); last != i) {
+        perform_batch(i, last);
+        i = last;
+      } else {
+        for (unsigned n = 0; n < step.repeat && record_.failed.empty(); ++n) perform(i, step);
+      }
       if (command && begun) {
         lab_.sync_carrier();
         if (Result<void> done = world_.changed(); !done) record_.failed = done.error().what;
@@ -96,10 +105,39 @@ class Runner {
     int quiet = 0;
     for (int round = 0; quiet < 2 && round < 50; ++round) {
       const std::size_t before = record_.frames.size();
-      world_.settle(5);
+      world_.settle(options_.quiet_ms);
       take_frames();
       quiet = record_.frames.size() == before ? quiet + 1 : 0;
     }
+  }
+
+  // `ip` commands that follow each other are one run of `ip -batch`.
+  bool batches(const Step& step) const {
+    return step.verb == Verb::setup && step.repeat == 1 && step.words.size() > 2 &&
+           step.words[0] == "ip" && step.words[1][0] != '-';
+  }
+  std::size_t last_of_batch(std::size_t first) const {
+    std::size_t last = first;
+    if (!batches(scenario_.steps[first])) return first;
+    while (last + 1 < scenario_.steps.size() && batches(scenario_.steps[last + 1])) ++last;
+    return last;
+  }
+  void perform_batch(std::size_t first, std::size_t last) {
+    std::string lines;
+    for (std::size_t i = first; i <= last; ++i) {
+      const std::vector<std::string>& words = scenario_.steps[i].words;
+      for (std::size_t w = 1; w < words.size(); ++w)
+        lines += fmt::format("{}{}", words[w], w + 1 == words.size() ? '\n' : ' ');
+    }
+    const Result<void> done = lab_.in_sender({"ip", "-batch", "-"}, lines);
+    if (done) return;
+    // "... Command failed -:2"
+    const std::string& what = done.error().what;
+    std::size_t line = 1;
+    if (const std::size_t at = what.rfind("-:"); at != std::string::npos)
+      line = std::strtoul(what.c_str() + at + 2, nullptr, 10);
+    const std::size_t which = first + std::clamp<std::size_t>(line, 1, last - first + 1) - 1;
+    record_.failed = fmt::format("line {}: {}", scenario_.steps[which].line, what);
   }
 
   void perform(std::size_t index, const Step& step) {
@@ -240,7 +278,16 @@ class Runner {
       std::int64_t gained = value - (b == before.end() ? 0 : b->second);
       record_.counters[name] = gained;
     }
-    for (const auto& [name, value] : left_out_of_kernel()) record_.counters[name] -= value;
+    for (const auto& [name, value] : left_out_of_kernel()) {
+      record_.counters[name] -= value;
+      // The discipline's as well: "va.tx_bytes", "va.pfifo.bytes".
+      const std::string dev = name.substr(0, name.find('.') + 1);
+      const std::string what = name.substr(name.rfind('_') + 1);
+      for (auto& [other, gained] : record_.counters)
+        if (other.starts_with(dev) && other.ends_with("." + what) &&
+            std::ranges::count(other, '.') == 2)
+          gained -= value;
+    }
     for (const auto& [name, value] : masker_.segments()) record_.counters[name] += value;
     std::erase_if(record_.counters, [](const auto& c) { return c.second == 0; });
   }
@@ -263,32 +310,40 @@ class Runner {
 
 }  // namespace
 
-void run_scenario(const Scenario& scenario, WorldKind kind, const RunOptions& options) {
+WorldRecord run_scenario(const Scenario& scenario, WorldKind kind, const RunOptions& options,
+                         std::optional<test::Lab>& lab) {
   WorldRecord record;
-  const auto end = [&](const test::Lab* lab) {
-    if (options.done) options.done(record, lab);
-  };
   if (scenario.need_root && !test::is_root_of_the_host()) {
     record.skipped = "needs root outside of a user namespace";
-    return end(nullptr);
+    return record;
   }
   for (const std::string& name : scenario.need_sysctls) {
     std::string path = "/proc/sys/" + name;
     std::replace(path.begin(), path.end(), '.', '/');
     if (std::filesystem::exists(path)) continue;
     record.skipped = fmt::format("this kernel has no {}", name);
-    return end(nullptr);
+    return record;
   }
-  Result<test::Lab> lab =
-      test::Lab::make(scenario.need_vc ? test::Lab::Wires::two : test::Lab::Wires::one);
-  if (!lab) {
-    record.failed = lab.error().what;
-    return end(nullptr);
+  const auto wires = scenario.need_vc ? test::Lab::Wires::two : test::Lab::Wires::one;
+  Result<void> ready;
+  if (lab && lab->wires() == wires) {
+    ready = lab->reset();
+  } else {
+    lab.reset();
+    Result<test::Lab> made = test::Lab::make(wires);
+    if (made)
+      lab.emplace(std::move(*made));
+    else
+      ready = std::unexpected(made.error());
   }
-  const std::unique_ptr<World> world =
-      kind == WorldKind::kernel ? make_kernel_world(*lab) : make_engine_world(*lab);
-  record = Runner(scenario, *lab, *world, options).run();
-  end(&*lab);
+  if (!ready) {
+    record.failed = ready.error().what;
+    return record;
+  }
+  const std::unique_ptr<World> world = kind == WorldKind::kernel
+                                           ? make_kernel_world(*lab)
+                                           : make_engine_world(*lab, options.patience_ms);
+  return Runner(scenario, *lab, *world, options).run();
 }
 
 }  // namespace txp::kdiff

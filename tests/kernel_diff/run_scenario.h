@@ -3,7 +3,7 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
+#include <optional>
 
 #include "kernel_diff/record.h"
 #include "kernel_diff/scenario.h"
@@ -16,12 +16,16 @@ enum class WorldKind { kernel, engine };
 struct RunOptions {
   // Where the runner is, for the parent when this process dies: the step that runs.
   std::atomic<int>* step = nullptr;
-  // Called at the end, while the namespaces still stand. May be empty.
-  std::function<void(const WorldRecord&, const test::Lab*)> done;
+  // How long everything must have been quiet at the end, and how long what is queued may take to
+  // leave. Short times are for those who look at a difference a second time.
+  int quiet_ms = 5;
+  int patience_ms = 100;
 };
 
-// Hands the record to options.done. The process must be root in its user namespace, have one
-// thread, and end afterwards: it is left inside the laboratory.
-void run_scenario(const Scenario& scenario, WorldKind kind, const RunOptions& options);
+// The process must be root in its user namespace and have one thread; it is left inside the
+// laboratory. `lab` is made, or cleaned when there is one, and still as the scenario left it
+// afterwards.
+WorldRecord run_scenario(const Scenario& scenario, WorldKind kind, const RunOptions& options,
+                         std::optional<test::Lab>& lab);
 
 }  // namespace txp::kdiff

@@ -263,6 +263,7 @@ std::string addr_port(const sockaddr_in& a) {
 Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
   Scenario s;
   s.name = std::move(name);
+  s.source = text;
   std::map<std::string, bool> sockets;
   int number = 0;
   const auto bad = [&](const std::string& what) {

@@ -77,8 +77,9 @@ struct Step {
 };
 
 struct Scenario {
-  std::string name;  // the file's, without .scn
-  std::string idea;  // the first comment line
+  std::string name;    // the file's, without .scn
+  std::string idea;    // the first comment line
+  std::string source;  // the whole text
   bool need_root = false;
   bool need_vc = false;
   std::vector<std::string> need_sysctls;  // skipped on a kernel without them

@@ -66,6 +66,6 @@ class World {
 };
 
 std::unique_ptr<World> make_kernel_world(test::Lab& lab);
-std::unique_ptr<World> make_engine_world(test::Lab& lab);
+std::unique_ptr<World> make_engine_world(test::Lab& lab, int patience_ms);
 
 }  // namespace txp::kdiff

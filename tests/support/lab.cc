@@ -51,6 +51,7 @@ Result<Lab> Lab::make(Wires wires) {
   Result<NetNs> sender = NetNs::make();
   if (!sender) return std::unexpected(sender.error());
   Lab lab(std::move(*sender), std::move(*peer));
+  lab.wires_ = wires;
 
   const std::size_t count = wires == Wires::two ? 2 : 1;
   std::string links = "link set lo up\n";
@@ -94,12 +95,76 @@ Result<Lab> Lab::make(Wires wires) {
   return lab;
 }
 
-Result<void> Lab::in_sender(const std::vector<std::string>& argv) {
+Result<void> Lab::reset() {
+  const Touched touched = std::exchange(touched_, {});
   const InNetNs here(sender_);
-  return run(argv);
+  for (const auto& [name, value] : touched.sysctls)
+    if (Result<void> done = set_sysctl(name, value); !done) return done;
+  // Each line may find nothing to do, so failures are only seen by what follows them.
+  std::string lines =
+      "rule flush\n"
+      "rule add pref 0 lookup local\n"
+      "rule add pref 32766 lookup main\n"
+      "rule add pref 32767 lookup default\n"
+      "nexthop flush\n"
+      "link set lo up mtu 65536\n"
+      "addr flush dev lo\n";
+  for (const std::string& link : sender_links_)
+    lines += fmt::format(
+        "link set {0} up mtu 1500 group default txqueuelen 1000\naddr flush dev {0}\n", link);
+  lines +=
+      "route flush table all\n"
+      "neigh flush nud permanent\n"
+      "neigh flush nud noarp\n"
+      "neigh flush nud all\n";
+  (void)run({"ip", "-4", "-force", "-batch", "-"}, lines);
+  std::string addresses = "addr add 127.0.0.1/8 scope host dev lo\n";
+  for (std::size_t i = 0; i < sender_links_.size(); ++i)
+    addresses += fmt::format("addr add 10.{}.0.1/24 dev {}\n", kWires[i].net, kWires[i].here);
+  if (Result<void> done = run({"ip", "-batch", "-"}, addresses); !done) return done;
+  for (const std::string& link : sender_links_) {
+    if (touched.tc) (void)run({"tc", "qdisc", "del", "dev", link, "root"});
+    if (touched.ethtool)
+      (void)run({"ethtool", "-K", link, "tx", "on", "sg", "on", "gso", "on", "tx-udp-segmentation",
+                 "on"});
+  }
+  if (touched.peer) {
+    const InNetNs there(peer_);
+    std::string far = "rule add pref 5 ipproto udp blackhole\n";
+    for (const std::string& link : peer_links_)
+      far += fmt::format("link set {} up mtu 1500\n", link);
+    (void)run({"ip", "-force", "-batch", "-"}, far);
+  }
+  sync_carrier();
+  (void)frames();
+  return {};
+}
+
+// sysctl(8) without a process: the values as they were are kept for reset().
+Result<void> Lab::sysctl(const std::vector<std::string>& argv) {
+  for (std::size_t i = 2; i < argv.size(); ++i) {
+    const std::size_t equal = argv[i].find('=');
+    if (equal == std::string::npos)
+      return fail(fmt::format("sysctl wants NAME=VALUE, not {}", argv[i]));
+    const std::string name = argv[i].substr(0, equal);
+    Result<std::string> before = get_sysctl(name);
+    if (!before) return std::unexpected(before.error());
+    touched_.sysctls.try_emplace(name, std::move(*before));
+    if (Result<void> done = set_sysctl(name, argv[i].substr(equal + 1)); !done) return done;
+  }
+  return {};
+}
+
+Result<void> Lab::in_sender(const std::vector<std::string>& argv, std::string_view input) {
+  const InNetNs here(sender_);
+  if (argv[0] == "sysctl" && argv.size() > 2 && argv[1] == "-w") return sysctl(argv);
+  touched_.tc |= argv[0] == "tc";
+  touched_.ethtool |= argv[0] == "ethtool";
+  return run(argv, input);
 }
 
 Result<void> Lab::in_peer(const std::vector<std::string>& argv) {
+  touched_.peer = true;
   const InNetNs there(peer_);
   return run(argv);
 }

@@ -10,6 +10,7 @@
 // Offloads, disciplines and sysctls are the kernel's own.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,8 +27,15 @@ class Lab {
   // Leaves the calling thread in the sending namespace.
   static Result<Lab> make(Wires wires);
 
+  Wires wires() const { return wires_; }
+
+  // As make() left it: addresses, routes, rules, next hops, neighbours, sysctls, devices. What the
+  // namespaces counted stays.
+  Result<void> reset();
+
   // Runs a command in one of the namespaces. "exec" of a shell is not involved: words only.
-  Result<void> in_sender(const std::vector<std::string>& argv);
+  // `sysctl -w NAME=VALUE...` is written here, and undone by reset().
+  Result<void> in_sender(const std::vector<std::string>& argv, std::string_view input = {});
   Result<void> in_peer(const std::vector<std::string>& argv);
   // From now on the peer answers UDP that it has no socket for with ICMP port unreachable.
   Result<void> peer_answers();
@@ -43,8 +51,18 @@ class Lab {
 
  private:
   Lab(NetNs sender, NetNs peer) : sender_(std::move(sender)), peer_(std::move(peer)) {}
+  struct Touched {
+    bool tc = false;                             // a discipline
+    bool ethtool = false;                        // a feature
+    bool peer = false;                           // anything in the peer
+    std::map<std::string, std::string> sysctls;  // what each was before
+  };
+  Result<void> sysctl(const std::vector<std::string>& argv);
+
   NetNs sender_;
   NetNs peer_;
+  Wires wires_ = Wires::one;
+  Touched touched_;
   std::vector<std::string> peer_links_;
   std::vector<std::string> sender_links_;
   std::vector<WireCapture> captures_;

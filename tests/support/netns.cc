@@ -164,10 +164,26 @@ Result<void> run(const std::vector<std::string>& argv, std::string_view input) {
   return {};
 }
 
-Result<void> set_sysctl(std::string_view name, std::string_view value) {
+namespace {
+
+std::string sysctl_path(std::string_view name) {
   std::string path(name);
   std::replace(path.begin(), path.end(), '.', '/');
-  return write_file("/proc/sys/" + path, value);
+  return "/proc/sys/" + path;
+}
+
+}  // namespace
+
+Result<void> set_sysctl(std::string_view name, std::string_view value) {
+  return write_file(sysctl_path(name), value);
+}
+
+Result<std::string> get_sysctl(std::string_view name) {
+  const std::string path = sysctl_path(name);
+  std::ifstream file(path);
+  std::string text;
+  if (!file || !std::getline(file, text)) return fail(fmt::format("{} cannot be read", path));
+  return text;
 }
 
 }  // namespace txp::test

@@ -70,5 +70,6 @@ Result<std::string> output_of(const std::vector<std::string>& argv, std::string_
 // Writes one sysctl of the calling thread's namespace: set_sysctl("net.ipv4.ip_forward", "1").
 // Slashes or dots separate, as with sysctl(8).
 Result<void> set_sysctl(std::string_view name, std::string_view value);
+Result<std::string> get_sysctl(std::string_view name);
 
 }  // namespace txp::test
