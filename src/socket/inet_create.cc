@@ -25,9 +25,9 @@ Sock* inet_create(Net& net, std::uint32_t uid) {
 SockResult<void> inet_shutdown(Sock& sk, int how) {
   if (how < SHUT_RD || how > SHUT_RDWR) return err(EINVAL);
   const std::lock_guard guard(sk.lock);
-  if (!sk.connected) return err(ENOTCONN);
   if (how != SHUT_WR) sk.shutdown_recv = true;
   if (how != SHUT_RD) sk.shutdown_send = true;
+  if (!sk.connected) return err(ENOTCONN);  // and shut all the same
   return {};
 }
 

@@ -48,10 +48,6 @@ SockResult<void> bind_to_device(Sock& sk, std::span<const std::uint8_t> value) {
 
 SockResult<void> bind_to_ifindex(Sock& sk, int ifindex) {
   if (ifindex < 0) return err(EINVAL);
-  if (ifindex != 0) {
-    const RcuReader reader;
-    if (sk.net.dev->by_index(ifindex) == nullptr) return err(ENODEV);
-  }
   if (sk.bound_dev_if != 0 && !sk.privileged) return err(EPERM);
   sk.bound_dev_if = ifindex;
   return {};

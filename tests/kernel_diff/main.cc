@@ -21,6 +21,7 @@
 #include <thread>
 
 #include "kernel_diff/compare.h"
+#include "kernel_diff/conformance.h"
 #include "kernel_diff/masks.h"
 #include "kernel_diff/random_run.h"
 #include "kernel_diff/random_scenario.h"
@@ -43,6 +44,7 @@ struct Options {
   bool verbose = false;
   bool masks = false;
   bool text = false;
+  std::string conformance;
   unsigned jobs = 0;
   RandomOptions random;
   std::vector<std::string> files;
@@ -222,6 +224,9 @@ int main(int argc, char** argv) {
                "Keep the namespaces until Enter, and say how to enter them");
   app.add_flag("-v,--verbose", options.verbose, "Tell every call, frame and counter");
   app.add_flag("--list-masks", options.masks, "Print what is not compared, and why");
+  app.add_option("--conformance", options.conformance,
+                 "Print what the scenarios of that folder show, for docs/conformance.md")
+      ->check(CLI::ExistingDirectory);
   app.add_option("-J,--jobs", options.jobs, "Scenarios at once (the processors' number)");
   auto* random =
       app.add_option("--random", options.random.count, "Play that many random scenarios");
@@ -241,6 +246,15 @@ int main(int argc, char** argv) {
 
   if (options.masks) {
     fmt::print("{}", list_masks());
+    return 0;
+  }
+  if (!options.conformance.empty()) {
+    const Result<std::string> text = conformance(options.conformance);
+    if (!text) {
+      fmt::print(stderr, "kernel_diff: {}\n", text.error().what);
+      return 2;
+    }
+    fmt::print("{}", *text);
     return 0;
   }
   if (options.random.seed == 0) options.random.seed = static_cast<std::uint64_t>(time(nullptr));
