@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "cli/command.h"
 #include "dev/link.h"
-#include "explain/udp_question.h"
+#include "explain/flow_question.h"
 #include "tap/pcapng_writer.h"
 #include "watch/report.h"
 
