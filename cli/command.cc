@@ -15,6 +15,8 @@
 namespace txp::cli {
 namespace {
 
+int home_fd = -1;
+
 void line(std::string_view text) {
   std::string one(text);
   for (char& c : one)
@@ -73,6 +75,7 @@ Result<void> enter_netns(const std::string& name) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0)
     return fail_errno(errno == ENOENT ? ", `ip netns list` shows those that there are" : "");
+  home_fd = ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   const int entered = ::setns(fd, CLONE_NEWNET);
   if (entered != 0) {
     const int error = errno;
@@ -85,5 +88,7 @@ Result<void> enter_netns(const std::string& name) {
   ::close(fd);
   return {};
 }
+
+int home_netns() { return home_fd; }
 
 }  // namespace txp::cli

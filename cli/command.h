@@ -23,6 +23,7 @@ enum Exit : int {
 using Arguments = std::vector<std::string>;
 int explain(const Arguments& arguments);
 int send(const Arguments& arguments);
+int serve(const Arguments& arguments);
 int snapshot(const Arguments& arguments);
 int stat(const Arguments& arguments);
 int watch(const Arguments& arguments);
@@ -46,5 +47,7 @@ bool colours();  // standard output is a terminal that wants colours
 // From here on the calling thread is in the network namespace `name`: a name in /run/netns, or a
 // path. Before any other thread exists.
 [[nodiscard]] Result<void> enter_netns(const std::string& name);
+// The namespace that the process was started in, as an open file; -1: it never left.
+int home_netns();
 
 }  // namespace txp::cli

@@ -21,6 +21,7 @@ usage: txpath [--netns NAME] VERB ...
   snapshot OUT.jsonl            saves this namespace's configuration
   stat                          counters: of running txpath processes, else the kernel's
   watch [FILTER]                the running kernel's own path, from its tracepoints
+  serve                         the same as a live page, as metrics and as JSON, over HTTP
 
   --netns NAME   work in the network namespace NAME (`ip netns`), or in the one at a path
   --help         this text; `txpath VERB --help` tells a verb's words and options
@@ -38,7 +39,7 @@ struct Verb {
 constexpr Verb kVerbs[] = {
     {"explain", explain}, {"send", send},     {"snapshot", snapshot}, {"stat", stat},
     {"watch", watch},     {"run", nullptr},   {"prove", nullptr},     {"diff", nullptr},
-    {"top", nullptr},     {"serve", nullptr},
+    {"top", nullptr},     {"serve", serve},
 };
 
 int run_verb(std::string_view name, const Arguments& rest) {

@@ -6,7 +6,7 @@
 # Builds the library, the command and the unit tests.
 packages_build="cmake ninja-build g++ pkg-config ca-certificates
   libfmt-dev nlohmann-json3-dev libcli11-dev libmnl-dev libnftnl-dev liburcu-dev libpcap-dev
-  clang-16 bpftool libbpf-dev
+  clang-16 bpftool libbpf-dev libcpp-httplib-dev
   libgtest-dev libgmock-dev"
 # The laboratory of ./demo and of the kernel_diff tests.
 packages_lab="iproute2 ethtool nftables procps util-linux python3"
@@ -14,7 +14,10 @@ packages_demo="tshark"
 # ./check --quick.
 packages_quick="clang-format-19 jq tcpdump"
 # The whole ./check.
-packages_full="clang-19 libclang-rt-19-dev clang-tidy-19 libbenchmark-dev liblwip-dev tshark"
+packages_full="clang-19 libclang-rt-19-dev clang-tidy-19 libbenchmark-dev liblwip-dev tshark
+  chromium"
+# Builds the page of `txpath serve` again, where there is no npm yet.
+packages_web="nodejs npm"
 
 # install_packages PACKAGE...: installs what is missing. As root with apt-get, else with sudo when
 # that works without a password, else says what to install. Needs no network when nothing is

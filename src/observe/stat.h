@@ -35,6 +35,10 @@ inline constexpr std::array<std::string_view, 5> kStatFormats = {"nstat", "tc", 
 std::optional<StatFormat> find_stat_format(std::string_view name);
 std::string format_stat(const Json& report, StatFormat format);
 
+// For Prometheus: its text exposition format, version 0.0.4. Names are node_exporter's where it has
+// them; the label `source` says whose counters they are.
+std::string prometheus_text(const Json& report);
+
 // For people: stages, drops and conservation as a table.
 std::string stat_table(const Json& report);
 

@@ -90,12 +90,15 @@ TEST(StatFormat, SsAndEthtoolPrintAsThoseToolsDo) {
 TEST(StatFormat, PrometheusNamesEveryStageAndReason) {
   const std::string text = format_stat(sample(), StatFormat::prometheus);
   EXPECT_THAT(text, HasSubstr("# TYPE txpath_stage_packets_total counter\n"));
-  EXPECT_THAT(text, HasSubstr("txpath_stage_packets_total{stage=\"ip_output\"} 3\n"));
-  EXPECT_THAT(
-      text, HasSubstr("txpath_stage_drops_total{stage=\"ip_output\",reason=\"NEIGH_FAILED\"} 2\n"));
-  EXPECT_THAT(text, HasSubstr("txpath_snmp_total{group=\"Udp\",name=\"OutDatagrams\"} 3\n"));
-  EXPECT_THAT(text, HasSubstr("txpath_device_tx_packets_total{device=\"va\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("txpath_packets_queued 0\n"));
+  EXPECT_THAT(text,
+              HasSubstr("txpath_stage_packets_total{source=\"txpath\",stage=\"ip_output\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("txpath_drops_total{source=\"txpath\",stage=\"ip_output\","
+                              "reason=\"NEIGH_FAILED\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("# TYPE node_netstat_Udp_OutDatagrams untyped\n"));
+  EXPECT_THAT(text, HasSubstr("node_netstat_Udp_OutDatagrams{source=\"txpath\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("node_network_transmit_packets_total{source=\"txpath\","
+                              "device=\"va\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("txpath_packets_queued{source=\"txpath\"} 0\n"));
 }
 
 TEST(StatFormat, AReportThatLacksEverythingIsStillPrinted) {

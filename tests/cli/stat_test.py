@@ -43,7 +43,7 @@ class Stat(unittest.TestCase):
         text = lab.txpath("stat --format prometheus").out
         for l in text.splitlines():
             self.assertTrue(line.fullmatch(l), l)
-        self.assertIn('txpath_snmp_total{group="Udp",name="OutDatagrams"}', text)
+        self.assertIn('node_netstat_Udp_OutDatagrams{source="kernel"}', text)
 
 
 if __name__ == "__main__":

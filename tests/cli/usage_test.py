@@ -48,10 +48,15 @@ class Usage(unittest.TestCase):
         self.refused("watch --mark red", "--mark red")
         self.refused("watch --netns no-such-netns", "no-such-netns")
         self.refused("watch --seconds -1", "--seconds")
+        self.refused("serve --listen 9188", "ADDR:PORT")
+        self.refused("serve --listen localhost:9188", "ADDR:PORT")
+        self.refused("serve --listen 127.0.0.1:99999", "ADDR:PORT")
+        self.refused("serve --listen 192.0.2.1:9188", "--token-file")
+        self.refused("serve --token-file /no/such/file", "/no/such/file", "No such file")
 
     def test_what_is_not_there_yet_says_so(self):
         for words in ("run -- true", "prove udp to 10.0.0.1:5", "diff a b udp", "top",
-                      "serve", "explain tcp to 10.0.0.1:5", "explain --pcap in.pcap"):
+                      "explain tcp to 10.0.0.1:5", "explain --pcap in.pcap"):
             self.refused(words, "not in this version")
 
     def test_a_bad_snapshot_is_one_error(self):
@@ -63,7 +68,8 @@ class Usage(unittest.TestCase):
                 self.refused(f"explain udp to 10.0.0.1:5 --snapshot {path}", path)
 
     def test_help_and_version(self):
-        for words in ("--help", "explain --help", "send --help", "snapshot --help", "stat -h", "watch --help"):
+        for words in ("--help", "explain --help", "send --help", "snapshot --help", "stat -h",
+                      "watch --help", "serve --help"):
             r = lab.txpath(words, netns=None)
             self.assertEqual((r.code, r.err), (0, ""), words)
             self.assertGreater(r.out.count("\n"), 3)
