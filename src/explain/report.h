@@ -27,6 +27,9 @@ std::string explanation_html(const Explanation& x);
 
 // The verdict in one plain sentence, without a full stop.
 std::string verdict_sentence(const Explanation& x);
+// The smallest change that would let a dropped or refused datagram pass, in the words of the tool
+// that makes it ("ip rule del priority 100"); "": there is none to name.
+std::string smallest_change(const Explanation& x);
 // "udp 10.77.0.1:* > 10.77.0.2:53, 100 bytes"
 std::string flow_line(const Explanation& x);
 // "dev va, gateway none, mtu 1500"

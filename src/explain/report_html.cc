@@ -131,13 +131,17 @@ std::string frame_html(const ReportFrame& f, std::size_t number) {
 }  // namespace
 
 std::string explanation_html(const Explanation& x) {
+  const std::string change = smallest_change(x);
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
       "<title>{0}</title><style>{1}</style></head><body>\n<h1><code>{0}</code></h1>\n"
-      "<p class=\"v {2}\">{3}</p>\n<main><div>\n{4}</div><div>\n{5}",
+      "<p class=\"v {2}\">{3}{6}</p>\n<main><div>\n{4}</div><div>\n{5}",
       escape(flow_line(x)), kStyle, name(x.verdict), escape(verdict_sentence(x)), drawing(x),
-      details(x));
+      details(x),
+      change.empty()
+          ? ""
+          : fmt::format("<br><span class=\"d\">to let it pass:</span> {}", escape(change)));
   for (std::size_t i = 0; i < x.frames.size(); ++i) html += frame_html(x.frames[i], i + 1);
   if (!x.masked.empty()) {
     html += "<p class=\"d\">Random, shown as zero:";

@@ -81,6 +81,8 @@ std::string explanation_json(const Explanation& x) {
   j["unknown"] = Json::array();
   for (const ReportObject& o : x.unknown) j["unknown"].push_back(json(o));
   j["masked"] = x.masked;
+  const std::string change = smallest_change(x);
+  j["change"] = change.empty() ? Json(nullptr) : Json(change);
   if (!x.failed_call.empty()) j["failed_call"] = x.failed_call;
   // Names of devices and files come from outside: bytes that are no UTF-8 are replaced.
   return j.dump(-1, ' ', false, Json::error_handler_t::replace);

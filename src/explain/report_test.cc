@@ -45,8 +45,9 @@ std::vector<std::string> keys(const Json& j) {
 
 TEST(ExplanationJson, HasTheContractsKeysInItsOrder) {
   const Json j = Json::parse(explanation_json(sent()));
-  EXPECT_EQ(keys(j), (std::vector<std::string>{"flow", "stages", "verdict", "frames", "errno",
-                                               "reason", "dropped_at", "unknown", "masked"}));
+  EXPECT_EQ(keys(j),
+            (std::vector<std::string>{"flow", "stages", "verdict", "frames", "errno", "reason",
+                                      "dropped_at", "unknown", "masked", "change"}));
   EXPECT_EQ(keys(j["flow"]),
             (std::vector<std::string>{"proto", "src", "sport", "dst", "dport", "len"}));
   EXPECT_EQ(

@@ -222,6 +222,8 @@ std::string explanation_text(const Explanation& x, Detail detail, bool colour) {
       text += fmt::format("  random, shown as zero: {}\n", masked);
     }
   }
+  if (const std::string change = smallest_change(x); !change.empty())
+    return fmt::format("{}{}to let it pass: {}\n", text, verdict, change);
   return text + verdict;
 }
 
