@@ -37,8 +37,8 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
-    {"explain", explain}, {"send", send},     {"snapshot", snapshot}, {"stat", stat},
-    {"watch", watch},     {"run", nullptr},   {"prove", nullptr},     {"diff", nullptr},
+    {"explain", explain}, {"send", send},   {"snapshot", snapshot}, {"stat", stat},
+    {"watch", watch},     {"run", nullptr}, {"prove", nullptr},     {"diff", nullptr},
     {"top", nullptr},     {"serve", serve},
 };
 
@@ -47,7 +47,7 @@ int run_verb(std::string_view name, const Arguments& rest) {
     if (v.name != name) continue;
     if (v.run != nullptr) return v.run(rest);
     return complain(fmt::format(
-        "{}: not in this version, which has explain, send, snapshot, stat and watch", name));
+        "{}: not in this version, which has explain, send, snapshot, stat, serve and watch", name));
   }
   return complain(fmt::format("{}: unknown verb, see txpath --help", name));
 }

@@ -53,9 +53,10 @@ Result<Json> explain_words(const std::string& text) {
   std::istringstream in(text);
   std::vector<std::string> words;
   for (std::string word; in >> word;) words.push_back(word);
-  if (words.empty() || words[0] != "udp")
-    return fail("the first word must be udp, as in udp to 10.0.0.2:53");
-  auto question = parse_flow_question(std::span(words).subspan(1), PayloadWords::yes);
+  if (words.empty() || (words[0] != "udp" && words[0] != "tcp"))
+    return fail("the first word must be udp or tcp, as in udp to 10.0.0.2:53");
+  const FlowProto proto = words[0] == "tcp" ? FlowProto::tcp : FlowProto::udp;
+  auto question = parse_flow_question(std::span(words).subspan(1), PayloadWords::yes, proto);
   if (!question) return std::unexpected(question.error());
   if (!question->data.empty()) return fail("data: no files are read here, use len BYTES");
   Net net(Net::Options{});

@@ -122,7 +122,7 @@ class Serve(unittest.TestCase):
         self.assertEqual(j["stages"], asked["stages"])
 
     def test_wrong_questions_are_one_clear_error(self):
-        for question, says in (("", "udp"), ("tcp+to+10.0.0.1:5", "udp"), ("udp", "to ADDR:PORT"),
+        for question, says in (("", "udp"), ("sctp+to+10.0.0.1:5", "udp"), ("udp", "to ADDR:PORT"),
                                ("udp+to+10.0.0.1:5+data+/etc/passwd", "data"),
                                ("udp+to+10.0.0.1:5+tos+300", "tos 300"), ("%00%ff%fe", "udp")):
             self.assertIn(says, self.server.get(f"/api/explain?q={question}", 400)["error"])

@@ -56,7 +56,7 @@ class Usage(unittest.TestCase):
 
     def test_what_is_not_there_yet_says_so(self):
         for words in ("run -- true", "prove udp to 10.0.0.1:5", "diff a b udp", "top",
-                      "explain tcp to 10.0.0.1:5", "explain --pcap in.pcap"):
+                      "explain --pcap in.pcap"):
             self.refused(words, "not in this version")
 
     def test_a_bad_snapshot_is_one_error(self):

@@ -30,7 +30,7 @@ export class Walk {
     verdict.textContent = "asking…";
     let x: Explanation;
     try {
-      x = await getExplanation(`udp ${words.replace(/^\s*udp\s+/, "")}`);
+      x = await getExplanation(/^(udp|tcp)\b/.test(words) ? words : `udp ${words}`);
     } catch (e) {
       if (turn !== this.turn) return;
       this.view.mark(null);
