@@ -79,10 +79,27 @@ class Explain(unittest.TestCase):
         self.assertEqual(seen, [f["hex"] for f in j["frames"]], words)
         return j
 
+    def test_the_change_it_names_lets_the_datagram_pass(self):
+        for setup in ("ip -n near route add prohibit 10.50.0.0/16",
+                      "ip -n near route add unreachable 10.50.0.0/16 table 7;"
+                      "ip -n near rule add to 10.50.0.0/16 lookup 7",
+                      "ip -n near rule add to 10.50.0.0/16 prohibit priority 90",
+                      "ip -n near route add blackhole 10.50.0.0/16"):
+            lab.sh(f"{setup}; ip -n near route replace default via {lab.FAR}")
+            stopped = lab.txpath("explain udp to 10.50.0.1:53 -j").json
+            self.assertEqual(stopped["verdict"], "error", setup)
+            lab.sh("ip netns exec near " + stopped["change"])
+            self.assertEqual(lab.txpath("explain udp to 10.50.0.1:53 -j").json["verdict"], "sent", setup)
+        lab.sh(f"ip -n near route del default; ip -n near link set va mtu 1000")
+        change = lab.txpath(f"explain udp to {lab.FAR}:53 df do len 1200 -j").json["change"]
+        self.assertIn("at most 972 bytes", change)
+        self.assertEqual(lab.txpath(f"explain udp to {lab.FAR}:53 df do len 972 -j").json["verdict"], "sent")
+        self.assertIn("SO_BROADCAST", lab.txpath("explain udp to 10.77.0.255:53").out)
+
     def test_keys_are_the_contracts(self):
         j = self.explain(f"to {lab.FAR}:53 len 100")
         self.assertEqual(list(j), ["flow", "stages", "verdict", "frames", "errno", "reason",
-                                   "dropped_at", "unknown", "masked"])
+                                   "dropped_at", "unknown", "masked", "change"])
         self.assertEqual(j["flow"], {"proto": "udp", "src": lab.NEAR, "sport": None,
                                      "dst": lab.FAR, "dport": 53, "len": 100})
         self.assertEqual((j["verdict"], j["errno"], j["reason"], j["dropped_at"], j["unknown"]),
