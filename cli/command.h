@@ -21,6 +21,7 @@ enum Exit : int {
 
 // A verb: its words after the verb itself. Answers the exit code.
 using Arguments = std::vector<std::string>;
+int diff(const Arguments& arguments);
 int explain(const Arguments& arguments);
 int send(const Arguments& arguments);
 int serve(const Arguments& arguments);

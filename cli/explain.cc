@@ -2,28 +2,22 @@
 // txpath explain: what this host would do with one datagram.
 #include "explain/explain.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "base/whole_file.h"
 #include "cli/command.h"
 #include "cli/frames_pcap.h"
+#include "cli/question.h"
+#include "explain/capture_flows.h"
 #include "explain/report.h"
 #include "mirror/snapshot.h"
 #include "net.h"
 
 namespace txp::cli {
 namespace {
-
-constexpr std::string_view kWordsText =
-    R"(words:
-  udp [from ADDR[:PORT]] to ADDR:PORT [oif DEV] [mark N] [tos N] [uid N] [ttl N]
-      [len BYTES | data FILE] [df do|dont|want|probe] [gso SIZE] [broadcast]
-  in any order after udp; numbers decimal or 0x; without len and data 100 bytes of zeros; data -
-  reads standard input)";
 
 struct Options {
   std::vector<std::string> words;
@@ -43,53 +37,8 @@ struct Options {
   }
 };
 
-Result<std::vector<std::uint8_t>> read_payload(const std::string& name) {
-  const auto fail_errno = [&] {
-    return fail(fmt::format("data {}: {}", name, std::strerror(errno)));
-  };
-  const int fd = name == "-" ? ::dup(STDIN_FILENO) : ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail_errno();
-  std::vector<std::uint8_t> bytes(kMaxLen + 1);
-  std::size_t len = 0;
-  ssize_t n = 0;
-  while (len < bytes.size()) {
-    n = ::read(fd, bytes.data() + len, bytes.size() - len);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    len += static_cast<std::size_t>(n);
-  }
-  if (n < 0) {
-    const int error = errno;
-    ::close(fd);
-    errno = error;
-    return fail_errno();
-  }
-  ::close(fd);
-  if (len > kMaxLen)
-    return fail(
-        fmt::format("data {}: more than {} bytes, no datagram is that long", name, kMaxLen));
-  bytes.resize(len);
-  return bytes;
-}
-
-Result<std::vector<std::uint8_t>> payload_of(const FlowQuestion& q) {
-  if (!q.data.empty()) return read_payload(q.data);
-  return std::vector<std::uint8_t>(q.len.value_or(kDefaultLen), 0);
-}
-
 Result<ImportReport> fill(Net& net, const std::string& snapshot) {
   return snapshot.empty() ? import_namespace(net, {}) : load_snapshot(net, snapshot);
-}
-
-int exit_code(const Explanation& x) {
-  if (!x.conserved)
-    return internal_error("packets sent are not those delivered, dropped and queued");
-  switch (x.verdict) {
-    case Verdict::sent:
-    case Verdict::queued: return kOk;
-    case Verdict::unknown: return kUnknownExit;
-    default: return kNegative;
-  }
 }
 
 // The files and then the report, so that no error follows an answer.
@@ -106,6 +55,52 @@ int tell(const Explanation& x, const Options& o) {
   return printed != kOk ? printed : code;
 }
 
+// The answer about what cannot be asked.
+Explanation unasked(const CapturedFlow& flow) {
+  Explanation x;
+  x.flow.proto = flow.question.proto;
+  x.flow.src = flow.question.from;
+  x.flow.sport = flow.question.from_port;
+  x.flow.dst = flow.question.to;
+  x.flow.dport = flow.question.to_port;
+  x.flow.len = flow.payload.size();
+  x.unknown.push_back({"packet", {}, flow.unknown});
+  return x;
+}
+
+// An answer among many: one line, unless more is asked for.
+std::string one_of_many(const Explanation& x, const Options& o) {
+  if (o.json) return explanation_json(x) + "\n";
+  if (o.summary || o.detailed) return explanation_text(x, o.detail(), colours());
+  return flow_line(x) + ": " + explanation_text(x, Detail::minimal, colours());
+}
+
+// --pcap without words: every packet of a capture, each as if a program of this host sent it.
+int explain_capture(const Options& o) {
+  if (!o.html.empty()) return complain("explain: --html: a page shows one packet, leave it out");
+  Net net(Net::Options{});
+  const auto report = fill(net, o.snapshot);
+  if (!report) return complain("explain: " + report.error().what);
+  int worst = kOk;
+  const auto ask = [&](CapturedFlow&& flow) {
+    const Explanation x = flow.unknown.empty()
+                              ? explain_flow(net, flow.question, flow.payload, ::geteuid())
+                              : unasked(flow);
+    if (const int printed = print(one_of_many(x, o)); printed != kOk) {
+      worst = printed;
+      return false;
+    }
+    worst = std::max(worst, exit_code(x));
+    return worst != kInternal;
+  };
+  const auto passed_over = read_capture(o.pcap, ask);
+  if (!passed_over) return complain("explain: --pcap " + passed_over.error().what);
+  warn(*report);
+  for (const auto& [kind, count] : *passed_over)
+    warn(fmt::format("--pcap {}: {} packets not explained: {}", o.pcap, count, kind));
+  return worst;
+}
+
 }  // namespace
 
 int explain(const Arguments& arguments) {
@@ -120,7 +115,9 @@ int explain(const Arguments& arguments) {
   app.add_option("--ct", o.ct, "the connection's state for the firewall")
       ->check(CLI::IsMember({"new", "established"}))
       ->option_text("new|established");
-  app.add_option("--pcap", o.pcap, "writes the frames there")->option_text("OUT.pcapng");
+  app.add_option("--pcap", o.pcap,
+                 "writes the frames there; without words: reads every packet of that capture")
+      ->option_text("FILE");
   app.add_option("--html", o.html, "writes a page with the drawing of the path")
       ->option_text("OUT.html");
   app.add_flag("-j,--json", o.json, "prints one JSON object");
@@ -132,23 +129,15 @@ int explain(const Arguments& arguments) {
   app.footer(std::string(kWordsText));
   if (const auto code = parse(app, arguments)) return *code;
 
-  if (o.words.empty() && !o.pcap.empty())
-    return complain(
-        "explain: every packet of a capture: not in this version, write udp to ADDR:PORT");
-  if (o.words.empty() || (o.words[0] != "udp" && o.words[0] != "tcp"))
-    return complain("explain: the first word must be udp, as in txpath explain udp to 10.0.0.2:53");
-  const FlowProto proto = o.words[0] == "tcp" ? FlowProto::tcp : FlowProto::udp;
-  const auto question =
-      parse_flow_question(std::span(o.words).subspan(1), PayloadWords::yes, proto);
+  if (o.words.empty() && !o.pcap.empty()) return explain_capture(o);
+  const auto question = question_of(o.words);
   if (!question) return complain("explain: " + question.error().what);
-  const auto payload = payload_of(*question);
-  if (!payload) return complain("explain: " + payload.error().what);
 
   Net net(Net::Options{});
   const auto report = fill(net, o.snapshot);
   if (!report) return complain("explain: " + report.error().what);
   warn(*report);
-  return tell(explain_flow(net, *question, *payload, ::geteuid()), o);
+  return tell(explain_flow(net, question->flow, question->payload, ::geteuid()), o);
 }
 
 }  // namespace txp::cli

@@ -17,6 +17,8 @@ constexpr std::string_view kUsageText =
 usage: txpath [--netns NAME] VERB ...
 
   explain udp to ADDR:PORT ...  what this host would do with a datagram, stage by stage, and why
+  explain --pcap IN             the same for every packet of a capture
+  diff OLD NEW udp ...          what changes for a datagram between two snapshots
   send to ADDR:PORT ...         sends datagrams through the engine
   snapshot OUT.jsonl            saves this namespace's configuration
   stat                          counters: of running txpath processes, else the kernel's
@@ -37,17 +39,23 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
-    {"explain", explain}, {"send", send},   {"snapshot", snapshot}, {"stat", stat},
-    {"watch", watch},     {"run", nullptr}, {"prove", nullptr},     {"diff", nullptr},
+    {"explain", explain}, {"diff", diff},     {"send", send},         {"run", nullptr},
+    {"watch", watch},     {"prove", nullptr}, {"snapshot", snapshot}, {"stat", stat},
     {"top", nullptr},     {"serve", serve},
 };
+
+std::string verbs_here() {
+  std::string list;
+  for (const Verb& v : kVerbs)
+    if (v.run != nullptr) list += fmt::format("{}{}", list.empty() ? "" : ", ", v.name);
+  return list;
+}
 
 int run_verb(std::string_view name, const Arguments& rest) {
   for (const Verb& v : kVerbs) {
     if (v.name != name) continue;
     if (v.run != nullptr) return v.run(rest);
-    return complain(fmt::format(
-        "{}: not in this version, which has explain, send, snapshot, stat, serve and watch", name));
+    return complain(fmt::format("{}: not in this version, which has {}", name, verbs_here()));
   }
   return complain(fmt::format("{}: unknown verb, see txpath --help", name));
 }

@@ -32,6 +32,11 @@ class Usage(unittest.TestCase):
         self.refused("explain udp to 10.0.0.1:5 --minimal --detailed")
         self.refused("explain udp to 10.0.0.1:5 data /no/such/file", "/no/such/file", "No such file")
         self.refused("explain udp to 10.0.0.1:5 --snapshot /no/such/file", "/no/such/file")
+        self.refused("explain tcp to 10.0.0.1:5 len 3", "len", "known with tcp")
+        self.refused("explain --pcap /no/such/file", "/no/such/file", "No such file")
+        self.refused("diff a", "NEW.jsonl")
+        self.refused("diff a b udp", "to ADDR:PORT")
+        self.refused("diff /no/such/file b udp to 10.0.0.1:5", "/no/such/file")
         self.refused("send", "to ADDR:PORT")
         self.refused("send to 10.0.0.1:5 len 3", "len")
         self.refused("send to 10.0.0.1:5 --count x", "--count x")
@@ -55,8 +60,7 @@ class Usage(unittest.TestCase):
         self.refused("serve --token-file /no/such/file", "/no/such/file", "No such file")
 
     def test_what_is_not_there_yet_says_so(self):
-        for words in ("run -- true", "prove udp to 10.0.0.1:5", "diff a b udp", "top",
-                      "explain --pcap in.pcap"):
+        for words in ("run -- true", "prove udp to 10.0.0.1:5", "top"):
             self.refused(words, "not in this version")
 
     def test_a_bad_snapshot_is_one_error(self):
