@@ -25,6 +25,7 @@ int diff(const Arguments& arguments);
 int explain(const Arguments& arguments);
 int send(const Arguments& arguments);
 int serve(const Arguments& arguments);
+int run(const Arguments& arguments);
 int snapshot(const Arguments& arguments);
 int stat(const Arguments& arguments);
 int watch(const Arguments& arguments);

@@ -20,6 +20,7 @@ usage: txpath [--netns NAME] VERB ...
   explain --pcap IN             the same for every packet of a capture
   diff OLD NEW udp ...          what changes for a datagram between two snapshots
   send to ADDR:PORT ...         sends datagrams through the engine
+  run -- PROGRAM ...            runs a program whose UDP sends go through the engine
   snapshot OUT.jsonl            saves this namespace's configuration
   stat                          counters: of running txpath processes, else the kernel's
   watch [FILTER]                the running kernel's own path, from its tracepoints
@@ -39,7 +40,7 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
-    {"explain", explain}, {"diff", diff},     {"send", send},         {"run", nullptr},
+    {"explain", explain}, {"diff", diff},     {"send", send},         {"run", run},
     {"watch", watch},     {"prove", nullptr}, {"snapshot", snapshot}, {"stat", stat},
     {"top", nullptr},     {"serve", serve},
 };
@@ -60,7 +61,7 @@ int run_verb(std::string_view name, const Arguments& rest) {
   return complain(fmt::format("{}: unknown verb, see txpath --help", name));
 }
 
-int run(std::span<char*> argv) {
+int run_command(std::span<char*> argv) {
   std::string netns;
   std::size_t i = 1;
   for (; i < argv.size(); ++i) {
@@ -92,7 +93,7 @@ int run(std::span<char*> argv) {
 
 int main(int argc, char** argv) {
   try {
-    return txp::cli::run(std::span(argv, static_cast<std::size_t>(argc)));
+    return txp::cli::run_command(std::span(argv, static_cast<std::size_t>(argc)));
   } catch (const std::exception& e) {  // memory, or a library's own
     return txp::cli::internal_error(e.what());
   }

@@ -20,8 +20,8 @@
 #include "drivers/capture.h"
 #include "drivers/registry.h"
 #include "explain/ip_text.h"
-#include "explain/report.h"
 #include "explain/socket_options.h"
+#include "explain/trace_text.h"
 #include "neigh/neighbour.h"
 #include "route/ip_route.h"
 #include "udp/udp_table.h"
@@ -319,24 +319,9 @@ void Sender::once_a_second(const PayloadSource* source) {
              static_cast<double>(datagrams_) / seconds, net_.totals().queued);
 }
 
-// A line a stage: the datagram, the time since it began, the stage, and what decided.
 void Sender::print_trace(std::size_t number) {
-  const Trace& trace = *traces_[number];
-  std::vector<ReportStage> stages;
-  {
-    const RcuReader reader;
-    stages = report_stages(net_, trace);
-  }
   std::FILE* to = options_.json ? stderr : stdout;  // standard output is one object then
-  for (std::size_t& i = trace_printed_[number]; i < stages.size(); ++i) {
-    const ReportStage& s = stages[i];
-    std::string words = fields_line(s.out);
-    for (const ReportObject& o : s.by)
-      words += fmt::format("{}[{} {}]", words.empty() ? "" : " ", o.kind, object_line(o));
-    fmt::print(to, "#{} {:>9.1f} us  {:<22} {:>5} B  {}{}{}\n", number + 1,
-               static_cast<double>(trace.stages()[i].at - trace.stages()[0].at) / 1e3,
-               name(s.stage), s.len, s.result, words.empty() ? "" : "  ", words);
-  }
+  fmt::print(to, "{}", trace_lines(net_, *traces_[number], number + 1, trace_printed_[number]));
   std::fflush(to);
 }
 

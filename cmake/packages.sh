@@ -13,6 +13,11 @@ packages_lab="iproute2 ethtool nftables procps util-linux python3"
 packages_demo="tshark"
 # ./check --quick.
 packages_quick="clang-format-19 jq tcpdump"
+# Programs that tests/run/programs_test.py runs under `txpath run`; it skips what is not there.
+packages_run="bind9-dnsutils dnsperf iperf3 knot knot-dnsutils socat traceroute iputils-tracepath"
+# The others that it knows: apt-get install them to have them tested.
+# shellcheck disable=SC2034
+packages_run_more="chrony nodejs ngtcp2-client ngtcp2-server openssl sockperf"
 # The whole ./check.
 packages_full="clang-19 libclang-rt-19-dev clang-tidy-19 libbenchmark-dev liblwip-dev tshark
   chromium"

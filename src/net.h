@@ -9,8 +9,10 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -106,6 +108,11 @@ class Net {
 
   const std::vector<Obstacle>* obstacles() const { return obstacles_.get(); }  // null: none
   void set_obstacles(std::vector<Obstacle> obstacles);                         // rtnl held
+
+  // Set where the engine stands beside a kernel that could send the packet as well (`txpath run`):
+  // asked in dst_output(), before the packet can wait or be copied anywhere. An object: the packet
+  // is unknown because of it. Empty: everything may go on. Set before anything sends.
+  std::function<std::optional<NamedObject>(Net&, const Skb&)> egress_gate;
 
   // The calling thread's own data. A few instructions after a thread's first call.
   Cpu& this_cpu() {

@@ -54,6 +54,15 @@ int packet_socket(int netns_fd) {
   return fd;
 }
 
+// The same socket at `min_fd` or above. Where there is no room it stays where it is.
+int moved_up(int fd, int min_fd) {
+  if (fd < 0 || fd >= min_fd) return fd;
+  const int high = ::fcntl(fd, F_DUPFD_CLOEXEC, min_fd);
+  if (high < 0) return fd;
+  ::close(fd);
+  return high;
+}
+
 class AfPacketDriver final : public Driver {
  public:
   struct Ring {
@@ -226,7 +235,7 @@ Result<std::unique_ptr<Driver>> make_af_packet(const NetDevice& dev,
   int ifindex = 0;
   for (std::size_t i = 0; i < dev.tx.size(); ++i) {
     AfPacketDriver::Ring ring;
-    ring.fd = packet_socket(options.netns_fd);
+    ring.fd = moved_up(packet_socket(options.netns_fd), options.min_fd);
     if (ring.fd < 0) return give_up("socket()");
     ring.slots.resize(std::max<std::size_t>(options.ring, 1));
     const int fd = ring.fd;
@@ -243,6 +252,8 @@ Result<std::unique_ptr<Driver>> make_af_packet(const NetDevice& dev,
     if (bypass && ::setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one) != 0)
       return give_up("PACKET_QDISC_BYPASS");
   }
+  if (options.fds != nullptr)
+    for (const auto& r : rings) options.fds->push_back(r.fd);
   return std::make_unique<AfPacketDriver>(options, std::move(rings), ifindex);
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "base/result.h"
 #include "drivers/driver.h"
@@ -17,6 +18,8 @@ struct AfPacketOptions {
   int netns_fd = -1;       // a namespace's file descriptor; -1: the calling thread's namespace
   std::size_t ring = 256;  // frames that may wait for the kernel, a queue
   std::size_t batch = 64;  // frames a sendmmsg() call
+  int min_fd = 0;          // the sockets' descriptors are at least this
+  std::vector<int>* fds = nullptr;  // gets the descriptors
 };
 
 // Sends only; what comes in on the interface is the kernel's. Errors: no such interface, no

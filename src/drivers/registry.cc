@@ -4,6 +4,7 @@
 #include <string>
 
 #include "drivers/af_packet.h"
+#include "drivers/af_xdp.h"
 #include "drivers/capture.h"
 #include "drivers/fault.h"
 #include "drivers/loopback.h"
@@ -29,6 +30,12 @@ constexpr Kind kKinds[] = {
      }},
     {"af_packet", false,
      [](Net&, const NetDevice& dev, std::string_view) -> Made { return make_af_packet(dev); }},
+    {"af_xdp", false,
+     [](Net&, const NetDevice& dev, std::string_view) -> Made { return make_af_xdp(dev); }},
+    {"af_xdp_zc", false,
+     [](Net&, const NetDevice& dev, std::string_view) -> Made {
+       return make_af_xdp(dev, {.zero_copy = true});
+     }},
     {"loopback", false,
      [](Net&, const NetDevice&, std::string_view) -> Made { return make_loopback(); }},
 };
@@ -71,7 +78,8 @@ Made make(Net& net, const NetDevice& dev, std::string_view spec, int depth) {
     return k.make(net, dev, k.takes_argument ? spec.substr(colon + 1) : std::string_view{});
   }
   return fail("unknown device kind \"" + std::string(spec) +
-              "\": use null, pcap:FILE, af_packet or loopback, with fault(...)/ or capture(FILE)/ "
+              "\": use null, pcap:FILE, af_packet, af_xdp, af_xdp_zc or loopback, with fault(...)/ "
+              "or capture(FILE)/ "
               "before it");
 }
 

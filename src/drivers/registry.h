@@ -5,6 +5,7 @@
 //   KIND    := "null"          takes every frame and ends it
 //            | "pcap:FILE"     writes every frame to a pcapng file
 //            | "af_packet"     sends on the interface of the same name in this process's namespace
+//            | "af_xdp"        the same by AF_XDP; "af_xdp_zc" in zero-copy mode
 //            | "loopback"      back into this Net's receive path
 //   WRAPPER := "capture(FILE)" what the device takes also goes to a pcapng file
 //            | "fault(KEY=VALUE,...)" with

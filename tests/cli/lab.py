@@ -156,6 +156,7 @@ class Receiver:
         self.socket = udp_socket(netns, address)
         self.socket.settimeout(0.05)
         self.got, self.ending = [], False
+        self.reply = None  # sent back to each sender
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
@@ -163,6 +164,8 @@ class Receiver:
         while not self.ending:
             try:
                 self.got.append(self.socket.recvfrom(70000))
+                if self.reply:
+                    self.socket.sendto(self.reply, self.got[-1][1])
             except (TimeoutError, socket.timeout):
                 pass
 

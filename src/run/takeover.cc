@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run/takeover.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <nlohmann/json.hpp>
+
+#include "explain/trace_text.h"
+#include "mirror/read_file.h"
+#include "observe/stat.h"
+#include "observe/trace.h"
+#include "run/engine.h"
+#include "socket/sock.h"
+
+namespace txp {
+namespace {
+
+constinit thread_local bool inside = false;
+
+constexpr int kEngineFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_DONTROUTE | MSG_EOR;
+constexpr std::size_t kHistory = 256;      // sockets in the report
+constexpr std::size_t kIovMax = 1024;      // UIO_MAXIOV
+constexpr Nanos kPatience = kSecond / 10;  // for what is on its way, before the kernel sends
+constexpr Nanos kTick = 4 * kMillisecond;  // of the coarse clock, at HZ=250
+
+std::string endpoint(Ip4 addr, std::uint16_t port) {
+  return fmt::format("{}:{}", addr.str(), port);
+}
+
+std::string command_name() {
+  std::string name = read_file("/proc/self/comm").value_or("?");
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+// Where the message goes, as far as the engine can say; none: the kernel must answer.
+std::optional<std::optional<SockAddr4>> destination(const SendCall& call) {
+  if (call.name == nullptr || call.namelen == 0) return std::optional<SockAddr4>();
+  sockaddr_in sin;
+  if (call.namelen < sizeof sin) return std::nullopt;
+  std::memcpy(&sin, call.name, sizeof sin);
+  if (sin.sin_family != AF_INET && sin.sin_family != AF_UNSPEC) return std::nullopt;
+  return SockAddr4{Ip4{ntohl(sin.sin_addr.s_addr)}, ntohs(sin.sin_port), sin.sin_family};
+}
+
+}  // namespace
+
+bool inside_engine() { return inside; }
+
+InsideEngine::InsideEngine() : errno_(errno) {
+  inside = true;
+  ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_);
+}
+
+InsideEngine::~InsideEngine() {
+  ::pthread_setcancelstate(cancel_, nullptr);
+  inside = false;
+  errno = errno_;
+}
+
+// The engine's socket, and what the kernel said when it was made. Immutable but for the Sock's own
+// counters; replaced as a whole.
+struct Takeover::Shadow : RunEngine::Retirable {
+  Shadow(KernelSocket kernel, Sock* s) : k(std::move(kernel)), sk(s) {}
+  ~Shadow() override {
+    if (sk != nullptr) inet_release(*sk);
+  }
+  const KernelSocket k;
+  Sock* const sk;
+};
+
+// What is known of one descriptor. Never freed: a descriptor's number comes again.
+struct Takeover::Entry {
+  enum class Kind : std::uint8_t { unknown, other, udp };
+  std::atomic<Kind> kind{Kind::unknown};
+  std::atomic<bool> kernel_busy{false};  // the kernel sent after the engine last did
+  std::atomic<bool> corked{false};       // the kernel holds a part of a datagram
+  std::atomic<bool> shut{false};
+  std::atomic<const char*> only_kernel{nullptr};
+  std::atomic<Shadow*> shadow{nullptr};
+  std::atomic<std::uint64_t> generation{0};  // of the look at `looked`
+  std::atomic<Nanos> looked{0};              // coarse; 0: look before use
+  // The last refusal, good for a tick: to that address the kernel sends without asking the walk.
+  std::atomic<std::uint32_t> refused_addr{0};
+  std::atomic<Nanos> refused_until{0};
+  std::atomic<Fallback> refused_why{Fallback::none};
+  std::atomic<std::uint64_t> taken{0};
+  std::atomic<std::uint64_t> kernel{0};
+  std::mutex mutex;  // the look, and what follows
+  int fd = -1;
+  Fallback first_why = Fallback::none;
+  std::string first_object;
+  std::string label;  // "10.0.0.1:53 to 10.0.0.2:4000"
+};
+
+struct Takeover::Chunk {
+  std::array<Entry, kChunk> entries;
+};
+
+struct Takeover::Outcome {
+  std::optional<std::size_t> sent;
+  Fallback why = Fallback::none;
+  std::string object;
+};
+
+Takeover::Takeover(RunOptions options) : options_(std::move(options)) {}
+
+Takeover::Entry* Takeover::entry(int fd, bool make) const {
+  if (fd < 0) return nullptr;
+  const auto n = static_cast<std::size_t>(fd);
+  if (n >= kChunk * kChunks) return nullptr;
+  std::atomic<Chunk*>& at = chunks_[n / kChunk];
+  Chunk* chunk = at.load(std::memory_order_acquire);
+  if (chunk == nullptr) {
+    if (!make) return nullptr;
+    auto fresh = std::make_unique<Chunk>();
+    if (at.compare_exchange_strong(chunk, fresh.get(), std::memory_order_acq_rel))
+      chunk = fresh.release();
+  }
+  return &chunk->entries[n % kChunk];
+}
+
+// start_mutex_ held.
+void Takeover::open_segment() {
+  if (segment_ || options_.segment.empty()) return;
+  auto opened = RunSegment::open(options_.segment);
+  if (!opened) return;  // another user's process: its changes are seen a little later
+  segment_ = std::make_unique<RunSegment>(std::move(*opened));
+  generation_.store(&segment_->generation(), std::memory_order_release);
+}
+
+RunEngine* Takeover::engine() {
+  if (RunEngine* e = engine_.load(std::memory_order_acquire)) return e;
+  const std::lock_guard guard(start_mutex_);
+  if (RunEngine* e = engine_.load(std::memory_order_acquire)) return e;
+  if (tried_) return nullptr;
+  tried_ = true;
+  open_segment();
+  if (!may_send_frames()) {
+    engine_failure_ = Fallback::PRIVILEGE;
+    engine_error_ = grant_advice();
+    return nullptr;
+  }
+  auto started = RunEngine::start(options_, descriptors, [this] { tell_report(false); });
+  if (!started) {
+    const bool privilege = started.error().what.find("not permitted") != std::string::npos;
+    engine_failure_ = privilege ? Fallback::PRIVILEGE : Fallback::ENGINE;
+    engine_error_ = started.error().what;
+    return nullptr;
+  }
+  RunEngine* e = started->release();
+  engine_.store(e, std::memory_order_release);
+  return e;
+}
+
+// Asks the kernel for the socket's state. e.mutex held. False: no UDP socket.
+bool Takeover::look(Entry& e, int fd, RunEngine& engine, Nanos coarse) {
+  const std::uint64_t generation =
+      generation_.load(std::memory_order_relaxed)->load(std::memory_order_acquire);
+  KernelSocket k = read_kernel_socket(fd);
+  Shadow* now = e.shadow.load(std::memory_order_relaxed);
+  if (now != nullptr && now->k.cookie != k.cookie) {
+    keep_history(e);
+    forget(e);
+    now = nullptr;
+  }
+  if (!k.is_udp) {
+    e.kind.store(Entry::Kind::other, std::memory_order_release);
+    return false;
+  }
+  if (now == nullptr || now->k != k) {
+    Sock* sk = k.refused == Fallback::none ? make_shadow(engine.net, k) : nullptr;
+    auto* next = new Shadow(std::move(k), sk);
+    Shadow* old = e.shadow.exchange(next, std::memory_order_acq_rel);
+    if (old != nullptr) engine.retire(old);
+    e.label = next->k.connected
+                  ? fmt::format("{} to {}", endpoint(next->k.local, next->k.local_port),
+                                endpoint(next->k.peer, next->k.peer_port))
+                  : endpoint(next->k.local, next->k.local_port);
+  }
+  e.fd = fd;
+  e.generation.store(generation, std::memory_order_relaxed);
+  e.looked.store(coarse, std::memory_order_release);
+  e.kind.store(Entry::Kind::udp, std::memory_order_release);
+  return true;
+}
+
+// The port is the kernel's to give: replies must find the descriptor. e.mutex held.
+bool Takeover::bind_now(Entry& e, int fd, RunEngine& engine, Nanos coarse) {
+  sockaddr_in any{};
+  any.sin_family = AF_INET;
+  // EINVAL: another thread was first.
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 && errno != EINVAL)
+    return false;
+  return look(e, fd, engine, coarse) && e.shadow.load()->k.local_port != 0;
+}
+
+Takeover::Outcome Takeover::try_engine(Entry& e, int fd, const SendCall& call) {
+  const auto leave = [](Fallback why, std::string object = {}) {
+    return Outcome{std::nullopt, why, std::move(object)};
+  };
+  const auto to = destination(call);
+  if (!to) return leave(Fallback::CALL, "the address");
+  if ((call.flags & ~(kEngineFlags | MSG_MORE)) != 0) return leave(Fallback::CALL, "MSG_* flags");
+  if (call.iovlen > kIovMax) return leave(Fallback::CALL, "too many parts");
+  for (std::size_t i = 0; i < call.iovlen; ++i)
+    if (call.iov[i].iov_base == nullptr && call.iov[i].iov_len != 0)
+      return leave(Fallback::CALL, "a null pointer");
+  if (!tried_ && *to && (*to)->addr.is_loopback())
+    return leave(Fallback::LOCAL, (*to)->addr.str());  // no reason to start an engine
+  if (finished_) return leave(Fallback::ENGINE, "the process ends");
+  if (lost_) return leave(Fallback::ENGINE, "the program took a descriptor of ours");
+
+  RunEngine* engine = this->engine();
+  if (engine == nullptr) return leave(engine_failure_, engine_error_);
+  if (engine->devices.wanted()) [[unlikely]]
+    engine->attach_wanted();
+  const Nanos coarse = RunEngine::coarse_now();
+  const bool stale =
+      coarse - e.looked.load(std::memory_order_acquire) >= kLookAgain ||
+      e.generation.load(std::memory_order_relaxed) !=
+          generation_.load(std::memory_order_relaxed)->load(std::memory_order_acquire) ||
+      e.shadow.load(std::memory_order_relaxed) == nullptr;
+  if (stale) {
+    const std::lock_guard guard(e.mutex);
+    if (!look(e, fd, *engine, coarse)) return leave(Fallback::none);
+  }
+  if (options_.doorbell == Doorbell::sync || stale) {
+    pollfd error{fd, 0, 0};
+    if (::poll(&error, 1, 0) != 0) return leave(Fallback::SOCKET_ERROR);
+  }
+  if (!engine->mirror_is_fresh(coarse))
+    return engine->privileges_gone() ? leave(Fallback::PRIVILEGE, "it was given up")
+                                     : leave(Fallback::MIRROR_BEHIND);
+  if (e.shut) return leave(Fallback::SHUTDOWN);
+  if (const char* option = e.only_kernel) return leave(Fallback::SOCKET_OPTION, option);
+  if (e.corked || (call.flags & MSG_MORE) != 0) return leave(Fallback::CORK);
+  if (e.kernel_busy.load(std::memory_order_relaxed)) {
+    int waiting = 0;
+    if (::ioctl(fd, SIOCOUTQ, &waiting) != 0 || waiting != 0) return leave(Fallback::ORDER);
+    e.kernel_busy.store(false, std::memory_order_relaxed);
+  }
+
+  bool bound = true;
+  {
+    const RcuReader reader;
+    const Shadow& s = *e.shadow.load(std::memory_order_acquire);
+    if (s.k.refused != Fallback::none) return leave(s.k.refused, s.k.refused_by);
+    if (s.k.netns != engine->netns()) return leave(Fallback::NAMESPACE);
+    if (s.k.corkflag) return leave(Fallback::CORK);
+    bound = s.k.local_port != 0;
+    if (!bound && !s.k.local.is_zero()) return leave(Fallback::CALL, "bound without a port");
+    const std::uint32_t addr = *to ? (*to)->addr.host : s.k.peer.host;
+    if (coarse < e.refused_until.load(std::memory_order_relaxed) &&
+        addr == e.refused_addr.load(std::memory_order_relaxed))
+      return leave(e.refused_why.load(std::memory_order_relaxed));
+  }
+  if (!bound) {
+    const std::lock_guard guard(e.mutex);
+    if (!bind_now(e, fd, *engine, coarse)) return leave(Fallback::CALL, "bind");
+  }
+
+  MsgHdr msg;
+  msg.name = *to;
+  msg.namelen = call.namelen;
+  msg.iov = {call.iov, call.iovlen};
+  msg.control = {static_cast<const std::uint8_t*>(call.control), call.controllen};
+  msg.flags = call.flags | MSG_DONTWAIT;
+  Trace* trace = nullptr;
+  if (traced_.load(std::memory_order_relaxed) < options_.trace) {
+    const std::lock_guard guard(trace_mutex_);
+    traces_.push_back(std::make_unique<Trace>(engine->net.clock));
+    msg.trace = trace = traces_.back().get();
+    ++traced_;
+  }
+  SockResult<std::size_t> sent = err(EINVAL);
+  std::uint32_t addr = 0;
+  {
+    const RcuReader reader;
+    const Shadow& s = *e.shadow.load(std::memory_order_acquire);
+    addr = *to ? (*to)->addr.host : s.k.peer.host;
+    sent = sock_sendmsg(engine->net, *s.sk, msg);
+  }
+  if (trace != nullptr) {
+    const std::lock_guard guard(trace_mutex_);
+    std::size_t from = 0;
+    trace_text_.push_back(trace_lines(engine->net, *trace, traces_.size(), from));
+  }
+  if (sent) {
+    if (options_.doorbell == Doorbell::sync) (void)engine->settle(kPatience);
+    return {*sent, Fallback::none, {}};
+  }
+  if (sent.error().is_unknown()) {
+    Fallback why = RunEngine::last_refusal();
+    if (why == Fallback::none) why = Fallback::UNKNOWN;
+    e.refused_addr.store(addr, std::memory_order_relaxed);
+    e.refused_why.store(why, std::memory_order_relaxed);
+    e.refused_until.store(coarse + kTick, std::memory_order_relaxed);
+    std::string object = engine->net.last_unknown();
+    // "address 10.0.0.1" is enough as 10.0.0.1.
+    if (why != Fallback::UNKNOWN) object.erase(0, object.find(' ') + 1);
+    return leave(why, std::move(object));
+  }
+  if (sent.error().code == EAGAIN || sent.error().code == ENOBUFS)
+    return leave(Fallback::SEND_BUFFER);
+  return leave(Fallback::ERRNO, std::string(sent.error().name()));
+}
+
+Takeover::Answer Takeover::send(int fd, const SendCall& call) {
+  if (inside) return {};
+  const InsideEngine guard;
+  Entry* e = entry(fd, true);
+  if (e == nullptr || !is_udp(*e, fd)) return {};
+  Outcome outcome;
+  try {
+    outcome = try_engine(*e, fd, call);
+  } catch (const std::exception& x) {
+    outcome = {std::nullopt, Fallback::ENGINE, x.what()};
+  }
+  if (outcome.sent) {
+    e->taken.fetch_add(1, std::memory_order_relaxed);
+    taken_.fetch_add(1, std::memory_order_relaxed);
+    return {static_cast<ssize_t>(*outcome.sent), 0, Fallback::none, nullptr};
+  }
+  if (outcome.why == Fallback::none) return {};
+  if (RunEngine* engine = engine_.load(std::memory_order_acquire)) (void)engine->settle(kPatience);
+  return leave(*e, outcome.why, std::move(outcome.object));
+}
+
+Takeover::Answer Takeover::leave(Entry& e, Fallback why, std::string object) {
+  note(e, why, std::move(object));
+  // What the kernel would refuse as well is no fallback.
+  const bool error = why == Fallback::SOCKET_ERROR || why == Fallback::ERRNO;
+  if (options_.strict && !error) {
+    fallbacks_[static_cast<std::size_t>(why)].fetch_add(1, std::memory_order_relaxed);
+    return {-1, EOPNOTSUPP, why, nullptr};
+  }
+  return {std::nullopt, 0, why, &e};
+}
+
+void Takeover::note(Entry& e, Fallback why, std::string object) {
+  const std::lock_guard guard(e.mutex);
+  if (e.first_why != Fallback::none) return;
+  e.first_why = why;
+  e.first_object = std::move(object);
+}
+
+void Takeover::kernel_sent(const Answer& answer, const SendCall& call, bool succeeded) {
+  if (answer.entry == nullptr) return;
+  auto& e = *static_cast<Entry*>(answer.entry);
+  if (succeeded) {
+    e.corked.store((call.flags & MSG_MORE) != 0, std::memory_order_relaxed);
+    e.kernel_busy.store(true, std::memory_order_relaxed);
+    e.kernel.fetch_add(1, std::memory_order_relaxed);
+    kernel_.fetch_add(1, std::memory_order_relaxed);
+    fallbacks_[static_cast<std::size_t>(answer.why)].fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void Takeover::created(int fd) {
+  Entry* e = entry(fd, false);
+  if (inside || e == nullptr) return;
+  const InsideEngine guard;
+  const std::lock_guard lock(e->mutex);
+  keep_history(*e);
+  forget(*e);
+  e->kind.store(Entry::Kind::unknown, std::memory_order_release);
+}
+
+void Takeover::start_before_privileges_go() {
+  if (inside || !has_udp_ || tried_ || finished_) return;
+  const InsideEngine guard;
+  (void)engine();
+}
+
+void Takeover::closed(int fd) {
+  Entry* e = entry(fd, false);
+  if (e != nullptr && e->kind.load(std::memory_order_acquire) != Entry::Kind::other) created(fd);
+}
+
+void Takeover::changed(int fd) {
+  if (inside) return;
+  const InsideEngine guard;
+  Entry* e = entry(fd, true);
+  if (e == nullptr || !is_udp(*e, fd)) return;
+  if (!segment_) {
+    const std::lock_guard lock(start_mutex_);
+    open_segment();
+  }
+  e->looked.store(0, std::memory_order_release);
+  e->refused_until.store(0, std::memory_order_relaxed);
+  generation_.load(std::memory_order_acquire)->fetch_add(1, std::memory_order_acq_rel);
+}
+
+bool Takeover::is_udp(Entry& e, int fd) {
+  if (e.kind.load(std::memory_order_acquire) == Entry::Kind::unknown)
+    e.kind.store(is_udp_socket(fd) ? Entry::Kind::udp : Entry::Kind::other,
+                 std::memory_order_release);
+  return e.kind.load(std::memory_order_acquire) == Entry::Kind::udp;
+}
+
+std::vector<int> Takeover::known(unsigned first, unsigned last) const {
+  std::vector<int> all;
+  for (std::size_t c = 0; c < kChunks; ++c) {
+    Chunk* chunk = chunks_[c].load(std::memory_order_acquire);
+    if (chunk == nullptr) continue;
+    for (std::size_t i = 0; i < kChunk; ++i) {
+      const std::size_t fd = c * kChunk + i;
+      if (fd >= first && fd <= last &&
+          chunk->entries[i].kind.load(std::memory_order_acquire) == Entry::Kind::udp)
+        all.push_back(static_cast<int>(fd));
+    }
+  }
+  return all;
+}
+
+void Takeover::lose(int fd) {
+  descriptors.remove(fd);
+  lost_ = true;
+}
+
+void Takeover::shut_down(int fd) {
+  if (Entry* e = entry(fd, true)) e->shut.store(true);
+}
+
+void Takeover::only_kernel(int fd, const char* option) {
+  if (Entry* e = entry(fd, true)) e->only_kernel.store(option);
+}
+
+// e.mutex held.
+void Takeover::forget(Entry& e) {
+  Shadow* old = e.shadow.exchange(nullptr, std::memory_order_acq_rel);
+  RunEngine* engine = engine_.load(std::memory_order_acquire);
+  if (old != nullptr && engine != nullptr) engine->retire(old);
+  e.kernel_busy = e.corked = e.shut = false;
+  e.only_kernel = nullptr;
+  e.looked = 0;
+  e.refused_until = 0;
+  e.taken = e.kernel = 0;
+  e.first_why = Fallback::none;
+  e.first_object.clear();
+  e.label.clear();
+}
+
+namespace {
+
+Json socket_json(int fd, const std::string& label, std::uint64_t taken, std::uint64_t kernel,
+                 Fallback why, const std::string& object) {
+  Json j{{"fd", fd}, {"socket", label}, {"engine", taken}, {"kernel", kernel}};
+  if (why != Fallback::none) {
+    j["reason"] = info(why).name;
+    j["why"] = object.empty() ? std::string(info(why).text)
+                              : fmt::format("{}: {}", info(why).text, object);
+  }
+  return j;
+}
+
+}  // namespace
+
+// e.mutex held.
+void Takeover::keep_history(Entry& e) {
+  if (e.taken == 0 && e.kernel == 0 && e.first_why == Fallback::none) return;
+  const std::lock_guard guard(history_mutex_);
+  if (history_.size() >= kHistory)
+    ++history_lost_;
+  else
+    history_.push_back(socket_json(e.fd, e.label, e.taken, e.kernel, e.first_why, e.first_object));
+}
+
+Json Takeover::report() {
+  Json j = Json::object();
+  RunEngine* engine = engine_.load(std::memory_order_acquire);
+  if (engine != nullptr) j = stat_report(engine->net);
+  Json fallback = Json::object();
+  for (const FallbackInfo& f : kFallbacks)
+    if (const auto n = fallbacks_[static_cast<std::size_t>(f.reason)].load(); n != 0)
+      fallback[std::string(f.name)] = n;
+  j["fallback"] = std::move(fallback);
+  Json run{{"pid", ::getpid()},
+           {"command", command_name()},
+           {"engine", taken_.load()},
+           {"kernel", kernel_.load()}};
+  if (!engine_error_.empty()) run["error"] = engine_error_;
+  Json devices = Json::array();
+  Json warnings = Json::array();
+  Json trace = Json::array();
+  if (engine != nullptr) {
+    for (const RunDevices::Told& d : engine->devices.told())
+      devices.push_back(Json{{"dev", d.dev}, {"kind", d.kind}, {"why", d.why}});
+    for (const std::string& w : engine->warnings()) warnings.push_back(w);
+    const std::lock_guard guard(trace_mutex_);
+    for (const std::string& lines : trace_text_) trace.push_back(lines);
+  }
+  run["devices"] = std::move(devices);
+  run["warnings"] = std::move(warnings);
+  run["trace"] = std::move(trace);
+  {
+    const std::lock_guard guard(history_mutex_);
+    run["sockets"] = history_;
+    run["more_sockets"] = history_lost_;
+  }
+  for (std::size_t c = 0; c < kChunks; ++c) {
+    Chunk* chunk = chunks_[c].load(std::memory_order_acquire);
+    if (chunk == nullptr) continue;
+    for (Entry& e : chunk->entries) {
+      if (e.kind.load(std::memory_order_acquire) != Entry::Kind::udp) continue;
+      const std::lock_guard guard(e.mutex);
+      if (e.taken == 0 && e.kernel == 0 && e.first_why == Fallback::none) continue;
+      if (run["sockets"].size() >= kHistory)
+        run["more_sockets"] = run["more_sockets"].get<std::uint64_t>() + 1;
+      else
+        run["sockets"].push_back(
+            socket_json(e.fd, e.label, e.taken, e.kernel, e.first_why, e.first_object));
+    }
+  }
+  j["run"] = std::move(run);
+  return j;
+}
+
+void Takeover::tell_report(bool last) {
+  if (!segment_) return;
+  const std::lock_guard guard(report_mutex_);
+  if (finished_ && !last) return;
+  (void)segment_->publish(report().dump(-1, ' ', false, Json::error_handler_t::replace), last);
+}
+
+void Takeover::finish(bool last) {
+  if (inside || !tried_) return;
+  const InsideEngine guard;
+  RunEngine* engine = engine_.load(std::memory_order_acquire);
+  if (engine != nullptr) (void)engine->settle(kSecond);
+  if (last && finished_.exchange(true)) return;
+  if (engine != nullptr && last) engine->close_capture();
+  try {
+    tell_report(last);
+  } catch (const std::exception&) {
+    return;  // no memory: the report is lost, the datagrams are not
+  }
+}
+
+}  // namespace txp
