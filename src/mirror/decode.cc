@@ -48,6 +48,9 @@ Result<Decoded> decode_netlink(const Message& m, std::span<const std::uint8_t> p
     case MessageType::nft_table: return decode_nft_table(payload);
     case MessageType::nft_chain: return decode_nft_chain(payload, m.text);
     case MessageType::nft_rule: return decode_nft_rule(payload, m.text);
+    case MessageType::nft_set: return decode_nft_set(payload);
+    case MessageType::nft_elems: return decode_nft_elems(payload);
+    case MessageType::nft_object: return decode_nft_object(payload);
     case MessageType::xfrm_policy: return decode_xfrm_policy(payload);
     case MessageType::features: return decode_features(payload);
     case MessageType::xps:

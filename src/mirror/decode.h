@@ -12,6 +12,7 @@
 #include "mirror/message.h"
 #include "neigh/neigh_spec.h"
 #include "netfilter/nf_hook.h"
+#include "netfilter/nft_spec.h"
 #include "observe/trace.h"
 #include "route/fib_rules.h"
 #include "route/route.h"
@@ -42,34 +43,6 @@ struct McGroup {
 struct SysctlValue {
   std::string path;
   std::string value;
-};
-
-struct NftTable {
-  std::uint8_t family = 0;  // NFPROTO_*
-  std::string name;
-  bool dormant = false;  // its hooks are off
-};
-
-struct NftChain {
-  std::uint8_t family = 0;
-  std::string table;
-  std::string name;
-  std::uint64_t handle = 0;
-  bool base = false;
-  std::uint32_t hooknum = 0;
-  std::int32_t priority = 0;
-  std::uint32_t policy = 1;  // NF_DROP 0, NF_ACCEPT 1
-  std::string type;          // "filter", "nat", "route"
-  std::vector<std::string> devs;
-  std::string text;  // nft's line, or one like it: "type filter hook output priority filter; ..."
-};
-
-struct NftRule {
-  std::uint8_t family = 0;
-  std::string table;
-  std::string chain;
-  std::uint64_t handle = 0;
-  std::string text;  // nft's line without the handle; "" when nobody could word it
 };
 
 // An IPsec policy, any outgoing one of which the engine cannot follow.
@@ -112,7 +85,8 @@ struct Irrelevant {};
 struct Decoded {
   std::variant<Irrelevant, Link, InAddr, Route, RouteException, FibRule, NexthopSpec, NeighSpec,
                QdiscSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue, NftTable,
-               NftChain, NftRule, XfrmPolicy, ForeignHook, EgressHook, PathObstacle>
+               NftChain, NftRule, NftSetSpec, NftElemsSpec, NftObjectSpec, XfrmPolicy, ForeignHook,
+               EgressHook, PathObstacle>
       what;
   bool deleted = false;           // the object went
   std::uint16_t nlmsg_flags = 0;  // NLM_F_REPLACE, NLM_F_APPEND of a notification
@@ -136,6 +110,9 @@ Result<Decoded> decode_filter(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_nft_table(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_nft_chain(std::span<const std::uint8_t> payload, std::string_view text);
 Result<Decoded> decode_nft_rule(std::span<const std::uint8_t> payload, std::string_view text);
+Result<Decoded> decode_nft_set(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_nft_elems(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_nft_object(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_xfrm_policy(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_own(const Message& message);
 

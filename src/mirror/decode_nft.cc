@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// nf_tables' tables, chains and rules, as far as the path needs to know that they are there.
+// nf_tables' tables, chains, rules and objects; sets are in decode_nft_set.cc. Expressions stay
+// attributes: netfilter/ reads them.
 // Kernel twin: net/netfilter/nf_tables_api.c (nf_tables_fill_chain_info() and its like).
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
@@ -17,6 +18,7 @@ Result<Decoded> decode_nft_table(Bytes bytes) {
   NftTable t;
   t.family = h.nfgen_family;
   t.name = a.text(NFTA_TABLE_NAME).value_or("");
+  t.handle = a.be64(NFTA_TABLE_HANDLE).value_or(0);
   t.dormant = (a.be32(NFTA_TABLE_FLAGS).value_or(0) & NFT_TABLE_F_DORMANT) != 0;
   if (!a.error().empty()) return fail(a.error());
   if (t.name.empty()) return fail("no name");
@@ -69,18 +71,37 @@ Result<Decoded> decode_nft_rule(Bytes bytes, std::string_view text) {
   r.chain = a.text(NFTA_RULE_CHAIN).value_or("");
   r.handle = a.be64(NFTA_RULE_HANDLE).value_or(0);
   r.text = text;
-  if (const auto list = a.raw(NFTA_RULE_EXPRESSIONS); list && r.text.empty()) {
+  if (const auto list = a.raw(NFTA_RULE_EXPRESSIONS)) {
+    r.expressions.assign(list->begin(), list->end());
     // Without nft's words: the kinds of its expressions.
-    if (!for_each_attr(*list, [&r](const nlattr& element) {
+    std::string kinds;
+    if (!for_each_attr(*list, [&kinds](const nlattr& element) {
           Attrs<NFTA_EXPR_MAX> e(payload(element), "expression");
-          if (const auto kind = e.text(NFTA_EXPR_NAME, 31)) r.text += "[" + *kind + "] ";
+          if (const auto kind = e.text(NFTA_EXPR_NAME, 31)) kinds += "[" + *kind + "] ";
         }))
       a.wrong("the list of expressions is cut short");
-    if (!r.text.empty()) r.text.pop_back();
+    if (!kinds.empty()) kinds.pop_back();
+    if (r.text.empty()) r.text = std::move(kinds);
   }
   if (!a.error().empty()) return fail(a.error());
   if (r.table.empty() || r.chain.empty()) return fail("no chain");
   return Decoded{.what = std::move(r)};
+}
+
+Result<Decoded> decode_nft_object(Bytes bytes) {
+  nfgenmsg h{};
+  if (take_header(bytes, h) == nullptr) return fail("cut short");
+  Attrs<NFTA_OBJ_MAX> a(bytes.subspan(sizeof h), "object");
+  NftObjectSpec o;
+  o.family = h.nfgen_family;
+  o.table = a.text(NFTA_OBJ_TABLE).value_or("");
+  o.name = a.text(NFTA_OBJ_NAME).value_or("");
+  o.handle = a.be64(NFTA_OBJ_HANDLE).value_or(0);
+  o.type = a.be32(NFTA_OBJ_TYPE).value_or(0);
+  if (const auto data = a.raw(NFTA_OBJ_DATA)) o.data.assign(data->begin(), data->end());
+  if (!a.error().empty()) return fail(a.error());
+  if (o.table.empty() || o.name.empty()) return fail("no name");
+  return Decoded{.what = std::move(o)};
 }
 
 }  // namespace txp

@@ -323,17 +323,32 @@ Result<void> Mirror::add(SysctlValue&& v, const Decoded&) {
 
 Result<void> Mirror::add(NftTable&& t, const Decoded&) {
   ruleset_changed_ = true;
-  nft_tables_.insert_or_assign({t.family, t.name}, std::move(t));
+  nft_.tables.push_back(std::move(t));
   return {};
 }
 Result<void> Mirror::add(NftChain&& c, const Decoded&) {
   ruleset_changed_ = true;
-  nft_chains_.push_back(std::move(c));
+  nft_.chains.push_back(std::move(c));
   return {};
 }
 Result<void> Mirror::add(NftRule&& r, const Decoded&) {
   ruleset_changed_ = true;
-  nft_rules_[{r.family, r.table, r.chain}].push_back(std::move(r));
+  nft_.rules.push_back(std::move(r));
+  return {};
+}
+Result<void> Mirror::add(NftSetSpec&& s, const Decoded&) {
+  ruleset_changed_ = true;
+  nft_.sets.push_back(std::move(s));
+  return {};
+}
+Result<void> Mirror::add(NftElemsSpec&& e, const Decoded&) {
+  ruleset_changed_ = true;
+  nft_.elems.push_back(std::move(e));
+  return {};
+}
+Result<void> Mirror::add(NftObjectSpec&& o, const Decoded&) {
+  ruleset_changed_ = true;
+  nft_.objects.push_back(std::move(o));
   return {};
 }
 Result<void> Mirror::add(ForeignHook&& h, const Decoded&) {
@@ -405,6 +420,16 @@ std::string Mirror::text(const Message& message, const Decoded& decoded) const {
     std::string operator()(const NftTable& x) const { return "table " + x.name; }
     std::string operator()(const NftChain& x) const { return x.text; }
     std::string operator()(const NftRule& x) const { return x.text; }
+    std::string operator()(const NftSetSpec& x) const {
+      return fmt::format("set {} {} {}", nft_family_name(x.family), x.table, x.name);
+    }
+    std::string operator()(const NftElemsSpec& x) const {
+      return fmt::format("{} elements of set {} {} {}", x.elems.size(), nft_family_name(x.family),
+                         x.table, x.set);
+    }
+    std::string operator()(const NftObjectSpec& x) const {
+      return fmt::format("object {} {} {}", nft_family_name(x.family), x.table, x.name);
+    }
     std::string operator()(const XfrmPolicy& x) const { return x.text; }
     std::string operator()(const LinkXps&) const { return own_words(); }
     std::string operator()(const ForeignHook&) const { return own_words(); }

@@ -101,12 +101,6 @@ class Mirror {
     friend auto operator<=>(const RouteKey&, const RouteKey&) = default;
   };
   static RouteKey key_of(const Route& r) { return {r.table, r.dst, r.tos, r.priority}; }
-  struct ChainKey {
-    std::uint8_t family;
-    std::string table;
-    std::string chain;
-    friend auto operator<=>(const ChainKey&, const ChainKey&) = default;
-  };
 
   Result<void> add(Link&& link, const Decoded& d);
   Result<void> add(InAddr&& addr, const Decoded& d);
@@ -124,6 +118,9 @@ class Mirror {
   Result<void> add(NftTable&& table, const Decoded& d);
   Result<void> add(NftChain&& chain, const Decoded& d);
   Result<void> add(NftRule&& rule, const Decoded& d);
+  Result<void> add(NftSetSpec&& set, const Decoded& d);
+  Result<void> add(NftElemsSpec&& elems, const Decoded& d);
+  Result<void> add(NftObjectSpec&& object, const Decoded& d);
   Result<void> add(XfrmPolicy&& policy, const Decoded& d);
   Result<void> add(ForeignHook&& hook, const Decoded& d);
   Result<void> add(EgressHook&& hook, const Decoded& d);
@@ -167,9 +164,7 @@ class Mirror {
   std::vector<NeighSpec> neighs_;
 
   // Gathered until commit().
-  std::map<std::pair<std::uint8_t, std::string>, NftTable> nft_tables_;
-  std::vector<NftChain> nft_chains_;
-  std::map<ChainKey, std::vector<NftRule>> nft_rules_;
+  NftRuleset nft_;
   std::vector<ForeignHook> foreign_hooks_;
   std::vector<ForeignHook> old_foreign_hooks_;
   std::vector<XfrmPolicy> xfrm_;

@@ -57,9 +57,7 @@ void Mirror::begin(MirrorPart part) {
         device.old_mc_groups = std::exchange(device.mc_groups, {});
       break;
     case MirrorPart::nft:
-      nft_tables_.clear();
-      nft_chains_.clear();
-      nft_rules_.clear();
+      nft_ = {};
       ruleset_changed_ = true;
       break;
     case MirrorPart::foreign_hooks: old_foreign_hooks_ = std::exchange(foreign_hooks_, {}); break;

@@ -26,18 +26,6 @@ bool is_absent(int error) {
          error == EAFNOSUPPORT;
 }
 
-std::string_view family_word(std::uint8_t family) {
-  switch (family) {
-    case NFPROTO_INET: return "inet";
-    case NFPROTO_IPV4: return "ip";
-    case NFPROTO_ARP: return "arp";
-    case NFPROTO_NETDEV: return "netdev";
-    case NFPROTO_BRIDGE: return "bridge";
-    case NFPROTO_IPV6: return "ip6";
-    default: return "";
-  }
-}
-
 constexpr std::uint16_t nft_type(unsigned message) {
   return static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8) | message);
 }
@@ -96,6 +84,96 @@ std::optional<bool> legacy_chain_passes(int fd, std::string_view table, unsigned
   return verdict == -NF_ACCEPT - 1;
 }
 
+struct OwnedMessage {
+  MessageType type;
+  std::vector<std::uint8_t> raw;
+};
+
+// NFT_MSG_GETGEN; nothing where the kernel does not tell.
+std::optional<std::uint32_t> nft_generation(NlSocket& s) {
+  NlRequest r(nft_type(NFT_MSG_GETGEN), 0);
+  r.put_header<nfgenmsg>()->nfgen_family = AF_UNSPEC;
+  const auto answer = s.ask(r);
+  if (!answer) return std::nullopt;
+  std::optional<std::uint32_t> generation;
+  answer->for_each([&](const nlmsghdr&, Bytes bytes) {
+    Attrs<NFTA_GEN_MAX> a(
+        bytes.subspan(std::min(bytes.size(), sizeof(nlmsghdr) + sizeof(nfgenmsg))));
+    generation = a.be32(NFTA_GEN_ID);
+    return false;
+  });
+  return generation;
+}
+
+// One dump into `into`. A positive errno; 0: done.
+int dump_nft_kind(NlSocket& s, NlRequest& r, MessageType type, std::vector<OwnedMessage>& into) {
+  const auto all = s.dump(r);
+  if (!all) return all.error();
+  all->for_each([&](const nlmsghdr&, Bytes bytes) {
+    into.push_back({type, {bytes.begin(), bytes.end()}});
+    return true;
+  });
+  return 0;
+}
+
+// The whole ruleset: sets' elements are dumped set by set.
+int dump_nft(NlSocket& s, std::vector<OwnedMessage>& into) {
+  struct Kind {
+    unsigned get;
+    MessageType type;
+  };
+  static constexpr std::array<Kind, 5> kKinds{{{NFT_MSG_GETTABLE, MessageType::nft_table},
+                                               {NFT_MSG_GETCHAIN, MessageType::nft_chain},
+                                               {NFT_MSG_GETOBJ, MessageType::nft_object},
+                                               {NFT_MSG_GETSET, MessageType::nft_set},
+                                               {NFT_MSG_GETRULE, MessageType::nft_rule}}};
+  for (const Kind& kind : kKinds) {
+    NlRequest r(nft_type(kind.get), 0);
+    auto* h = r.put_header<nfgenmsg>();
+    h->nfgen_family = AF_UNSPEC;
+    h->version = NFNETLINK_V0;
+    if (const int error = dump_nft_kind(s, r, kind.type, into); error != 0) return error;
+    if (into.empty()) return 0;  // no table
+  }
+  const std::size_t known = into.size();
+  for (std::size_t i = 0; i < known; ++i) {
+    if (into[i].type != MessageType::nft_set) continue;
+    const auto decoded = decode({MessageType::nft_set, into[i].raw, {}});
+    if (!decoded) continue;  // told when it is taken
+    const auto& set = std::get<NftSetSpec>(decoded->what);
+    NlRequest r(nft_type(NFT_MSG_GETSETELEM), 0);
+    auto* h = r.put_header<nfgenmsg>();
+    h->nfgen_family = set.family;
+    h->version = NFNETLINK_V0;
+    mnl_attr_put_strz(r.header(), NFTA_SET_ELEM_LIST_TABLE, set.table.c_str());
+    mnl_attr_put_strz(r.header(), NFTA_SET_ELEM_LIST_SET, set.name.c_str());
+    if (const int error = dump_nft_kind(s, r, MessageType::nft_elems, into); error != 0)
+      return error;
+  }
+  return 0;
+}
+
+// Hands a message on with nft's words for it.
+Result<void> take_worded(const OwnedMessage& owned, const NftWords& words,
+                         const MessageTaker& take) {
+  Message m{owned.type, owned.raw, {}};
+  if (m.type == MessageType::nft_chain || m.type == MessageType::nft_rule) {
+    auto decoded = decode(m);
+    if (!decoded) return std::unexpected(decoded.error());
+    if (const auto* c = std::get_if<NftChain>(&decoded->what)) {
+      const auto found =
+          words.chains.find(fmt::format("{} {} {}", nft_family_name(c->family), c->table, c->name));
+      if (found != words.chains.end()) m.text = found->second;
+    } else if (const auto* rule = std::get_if<NftRule>(&decoded->what)) {
+      const auto found = words.rules.find(
+          fmt::format("{} {} {}", nft_family_name(rule->family), rule->table, rule->handle));
+      if (found != words.rules.end()) m.text = found->second;
+    }
+    return take(m);
+  }
+  return take(m);
+}
+
 }  // namespace
 
 Result<void> NamespaceReader::read_nft(const MessageTaker& take) {
@@ -112,49 +190,24 @@ Result<void> NamespaceReader::read_nft(const MessageTaker& take) {
   };
   auto opened = NlSocket::open(NETLINK_NETFILTER);
   if (!opened) return unreadable(opened.error());
-  struct Kind {
-    unsigned get;
-    MessageType type;
-  };
-  static constexpr std::array<Kind, 3> kKinds{{{NFT_MSG_GETTABLE, MessageType::nft_table},
-                                               {NFT_MSG_GETCHAIN, MessageType::nft_chain},
-                                               {NFT_MSG_GETRULE, MessageType::nft_rule}}};
-  NftWords words;
-  for (const Kind& kind : kKinds) {
-    NlRequest r(nft_type(kind.get), 0);
-    auto* h = r.put_header<nfgenmsg>();
-    h->nfgen_family = AF_UNSPEC;
-    h->version = NFNETLINK_V0;
-    const auto all = opened->dump(r);
-    if (!all && (all.error() == EPERM || is_absent(all.error()))) return unreadable(all.error());
-    if (!all)
-      return fail(fmt::format(
-          "the dump of nf_tables failed: {}",
-          all.error() == EAGAIN ? "interrupted again and again" : std::strerror(all.error())));
-    if (kind.type == MessageType::nft_chain && all->size() != 0) words = read_nft_words();
-    Result<void> result;
-    all->for_each([&](const nlmsghdr&, Bytes bytes) {
-      Message m{kind.type, bytes, {}};
-      auto decoded = decode(m);
-      if (!decoded) {
-        result = std::unexpected(decoded.error());
-        return false;
-      }
-      if (const auto* c = std::get_if<NftChain>(&decoded->what)) {
-        const auto found =
-            words.chains.find(fmt::format("{} {} {}", family_word(c->family), c->table, c->name));
-        if (found != words.chains.end()) m.text = found->second;
-      } else if (const auto* rule = std::get_if<NftRule>(&decoded->what)) {
-        const auto found = words.rules.find(
-            fmt::format("{} {} {}", family_word(rule->family), rule->table, rule->handle));
-        if (found != words.rules.end()) m.text = found->second;
-      }
-      result = take(m);
-      return result.has_value();
-    });
-    if (!result) return result;
+  // A dump may be of one ruleset and the next of another: the generation tells.
+  for (int attempt = 0; attempt < NlSocket::kDumpAttempts; ++attempt) {
+    const auto before = nft_generation(*opened);
+    std::vector<OwnedMessage> all;
+    if (const int error = dump_nft(*opened, all); error == EAGAIN || error == ENOENT)
+      continue;  // changed under the dump: a set that is gone
+    else if (error == EPERM || is_absent(error))
+      return unreadable(error);
+    else if (error != 0)
+      return fail(fmt::format("the dump of nf_tables failed: {}", std::strerror(error)));
+    NftWords words;
+    if (!all.empty()) words = read_nft_words();
+    if (nft_generation(*opened) != before) continue;
+    for (const OwnedMessage& m : all)
+      if (auto taken = take_worded(m, words, take); !taken) return taken;
+    return {};
   }
-  return {};
+  return fail("the dump of nf_tables was interrupted again and again");
 }
 
 Result<void> NamespaceReader::read_foreign_hooks(const MessageTaker& take) {

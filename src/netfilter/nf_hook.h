@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "base/rcu.h"
@@ -12,6 +13,9 @@
 #include "skb/skb.h"
 
 namespace txp {
+
+struct NftBaseChain;
+struct NftProgram;
 
 enum class NfHook : std::uint8_t { local_out, post_routing };
 inline constexpr std::size_t kNfHookCount = 2;
@@ -23,8 +27,11 @@ struct NfHookOps {
   NfHook hook = NfHook::local_out;
   int priority = 0;    // NF_IP_PRI_*
   NamedObject object;  // for the trace: kind "nft-chain", family, table, chain
-  // Null: the ruleset cannot be evaluated, and every packet that comes here is unknown.
-  std::function<NfVerdict(Net&, Skb&)> function;
+  // One of the two. Neither: the hook cannot be evaluated, and every packet that comes here is
+  // unknown.
+  std::function<NfVerdict(Net&, Skb&)> function{};
+  const NftBaseChain* chain = nullptr;                  // of `program`
+  std::shared_ptr<const NftProgram> program = nullptr;  // keeps `chain` alive
   bool of_ruleset = false;  // came with set_ruleset()
 };
 
@@ -36,13 +43,23 @@ class NfHooks {
   // nf_register_net_hook().
   void add(NfHookOps ops);
   // Replaces the hooks of the last set_ruleset() (the mirror's) by `chains`.
-  void set_ruleset(std::vector<NfHookOps> chains);
+  void set_ruleset(std::vector<NfHookOps> chains,
+                   std::shared_ptr<const NftProgram> program = nullptr);
+  // The nf_tables ruleset in force, whose chains the hooks run; null: none. rtnl held.
+  const std::shared_ptr<const NftProgram>& program() const { return program_; }
   const std::vector<NfHookOps>* at(NfHook hook) const;  // null: none
+  // Whether what the hooks do to a packet rests on its flow alone (addresses, ports, mark, socket,
+  // devices), so that a flow's second packet meets the same.
+  bool flow_only(NfHook hook) const;
+
+  // Whether rules may roll dice (numgen, meta random, meta cpu). A report says unknown instead.
+  bool chance = true;
 
  private:
   void publish(std::vector<NfHookOps> all);
   Net& net_;
   std::vector<NfHookOps> all_;
+  std::shared_ptr<const NftProgram> program_;
   RcuPtr<const std::vector<NfHookOps>> lists_[kNfHookCount];
 };
 

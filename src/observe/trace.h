@@ -32,6 +32,7 @@ struct NamedObject {
   std::string table{};
   std::string chain{};
   std::uint64_t handle = 0;
+  std::vector<std::string> detail{};  // what it is made of, with the values met: --detailed
 };
 
 // `ip nexthop` by id; the group's chosen member has its own object.

@@ -3,6 +3,8 @@
 //
 // Kernel twin: net/ipv4/af_inet.c, inet_create(), inet_shutdown(), inet_release(); net/core/sock.c,
 // sk_free(), sock_wfree().
+#include <unistd.h>
+
 #include "net.h"
 #include "socket/sock.h"
 #include "socket/sockopt.h"
@@ -13,6 +15,7 @@ namespace txp {
 Sock::Sock(Net& n, std::uint32_t owner)
     : net(n),
       uid(owner),
+      gid(::getegid()),
       pmtudisc(n.sysctl().ip_no_pmtu_disc == 0 ? 1 : 0),
       sndbuf(static_cast<std::int32_t>(n.sysctl().wmem_default)),
       rcvbuf(static_cast<std::int32_t>(n.sysctl().rmem_default)) {}

@@ -62,6 +62,7 @@ class Sock {
   Sock(Net& net, std::uint32_t uid);
   Net& net;
   const std::uint32_t uid;
+  const std::uint32_t gid;  // of the thread that made it
   std::mutex lock;  // lock_sock(): options and corking; a plain send takes it only when corked
 
   // struct inet_sock

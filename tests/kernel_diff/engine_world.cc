@@ -18,6 +18,9 @@
 #include "kernel_diff/world.h"
 #include "mirror/live.h"
 #include "net.h"
+#include "netfilter/nf_hook.h"
+#include "netfilter/nft_counter.h"
+#include "netfilter/nft_program.h"
 #include "observe/counters.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
@@ -232,6 +235,7 @@ class EngineWorld final : public World {
     icmp_type("OutType12", Snmp::IcmpOutParmProbs);
     const RcuReader reader;
     for (NetDevice* dev : net_->dev->all()) count_device(*dev, c);
+    count_rules(c);
     if (!totals.conserved()) {
       notes_.push_back(
           fmt::format("conservation is broken: sent {} delivered {} dropped {} "
@@ -274,6 +278,17 @@ class EngineWorld final : public World {
       if (!n) return std::unexpected(n.error());
       if (*n == 0 && now() >= until) return {};
       if (*n == 0) wait_for_live(2);
+    }
+  }
+
+  // As `nft -j list ruleset`: a rule's counters, and those of a set's elements, are summed.
+  void count_rules(Counters& c) {
+    const std::lock_guard guard(net_->rtnl);
+    const auto& program = net_->nf->program();
+    if (program == nullptr) return;
+    for (const NftCounterPlace& p : program->counters) {
+      c["nft " + p.name + ".packets"] += static_cast<std::int64_t>(p.counter->packets());
+      c["nft " + p.name + ".bytes"] += static_cast<std::int64_t>(p.counter->bytes());
     }
   }
 

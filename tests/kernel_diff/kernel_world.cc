@@ -89,6 +89,45 @@ void read_qdiscs(Counters& to) {
   }
 }
 
+// Adds an expression's or an element's counter to the rule's (set's) own.
+void add_counter(const nlohmann::json& c, const std::string& name, Counters& to) {
+  if (!c.is_object() || !c.contains("packets")) return;
+  to[name + ".packets"] += c.value("packets", std::int64_t{0});
+  to[name + ".bytes"] += c.value("bytes", std::int64_t{0});
+}
+
+// Every "counter" inside a set's elements, wherever it stands.
+void add_element_counters(const nlohmann::json& j, const std::string& name, Counters& to) {
+  if (j.is_object() && j.contains("counter")) add_counter(j["counter"], name, to);
+  if (j.is_structured())
+    for (const nlohmann::json& part : j) add_element_counters(part, name, to);
+}
+
+// `nft -j list ruleset`: the counters of rules, of sets' elements (summed) and those with a name.
+void read_nft(Counters& to) {
+  const Result<std::string> text = test::output_of({"nft", "-j", "list", "ruleset"});
+  if (!text) return;
+  const nlohmann::json all = nlohmann::json::parse(*text, nullptr, false);
+  if (!all.is_object()) return;
+  for (const nlohmann::json& object : all.value("nftables", nlohmann::json::array())) {
+    if (!object.is_object() || object.empty()) continue;
+    const std::string kind = object.begin().key();
+    const nlohmann::json& o = object.begin().value();
+    const std::string place =
+        fmt::format("nft {} {} ", o.value("family", "?"), o.value("table", "?"));
+    if (kind == "rule") {
+      const std::string name =
+          fmt::format("{}{} rule {}", place, o.value("chain", "?"), o.value("handle", 0));
+      for (const nlohmann::json& e : o.value("expr", nlohmann::json::array()))
+        if (e.is_object() && e.contains("counter")) add_counter(e["counter"], name, to);
+    } else if (kind == "counter") {
+      add_counter(o, place + "counter " + o.value("name", "?"), to);
+    } else if ((kind == "set" || kind == "map") && o.contains("elem")) {
+      add_element_counters(o["elem"], place + "set " + o.value("name", "?"), to);
+    }
+  }
+}
+
 class KernelWorld final : public World {
  public:
   explicit KernelWorld(test::Lab& lab) : lab_(lab) {}
@@ -194,6 +233,7 @@ class KernelWorld final : public World {
     read_groups("/proc/net/netstat", c);
     read_devices(c);
     read_qdiscs(c);
+    read_nft(c);
     return c;
   }
   bool counts_kernel_arp() const override { return true; }

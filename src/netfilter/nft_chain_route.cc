@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a base chain's type adds: a chain of type route finds a new route for a packet that its
+// rules changed.
+//
+// Kernel twins: net/netfilter/nft_chain_route.c, nf_route_table_hook4(); net/ipv4/netfilter.c,
+// ip_route_me_harder().
+// Differs: no l3mdev; IPsec policies are an obstacle of the lookup. Drops: none; a lookup that fails
+// is a drop with its errno.
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/byteorder.h"
+#include "dev/netdevice.h"
+#include "net.h"
+#include "netfilter/nft_program.h"
+#include "route/fib_rules.h"
+#include "route/ip_route.h"
+#include "socket/sock.h"
+#include "wire/ipv4.h"
+
+namespace txp {
+namespace {
+
+// fib4_rules_early_flow_dissect(): protocol and ports are looked for only then.
+bool rules_look_at_ports(Net& net) {
+  const auto& rules = net.rules->all();
+  return std::ranges::any_of(rules, [](const FibRule& r) {
+    return r.ip_proto != 0 || r.sport || r.dport;
+  });
+}
+
+// 0, a positive errno, or kUnknown.
+int ip_route_me_harder(NftPkt& pkt) {
+  Skb& skb = pkt.skb;
+  const Ipv4View ip(skb.network());
+  Flow4 fl4;
+  fl4.saddr = ip.saddr();
+  const RouteType type = inet_dev_addr_type(pkt.net, skb.rt.dev, fl4.saddr);
+  if (skb.sk != nullptr && (skb.sk->transparent || skb.sk->hdrincl)) fl4.flags = kFlowAnysrc;
+  if (type == RouteType::local || type == RouteType::unicast)
+    fl4.flags |= kFlowAnysrc;
+  else
+    fl4.saddr = Ip4{};
+  fl4.daddr = ip.daddr();
+  fl4.tos = ip.tos() & 0xfc;
+  fl4.oif = skb.sk != nullptr ? skb.sk->bound_dev_if : 0;
+  fl4.mark = skb.mark;
+  if (rules_look_at_ports(pkt.net) && pkt.l4proto) {
+    fl4.proto = pkt.tprot;
+    std::array<std::uint8_t, 4> ports{};
+    if (skb_copy_bits(skb, pkt.thoff, ports)) {
+      fl4.sport = load_be16(ports.data());
+      fl4.dport = load_be16(ports.data() + 2);
+    }
+  }
+  const auto rt = ip_route_output_flow(pkt.net, fl4, skb.trace);
+  if (!rt) return rt.error().code;
+  skb.rt = *rt;
+  return 0;
+}
+
+}  // namespace
+
+NftResult nft_do_base_chain(NftPkt& pkt, const NftBaseChain& chain) {
+  if (chain.spec.type != "route") return nft_do_chain(pkt, chain);
+  const Ipv4View ip(pkt.skb.network());
+  const Ip4 saddr = ip.saddr();
+  const Ip4 daddr = ip.daddr();
+  const std::uint8_t tos = ip.tos();
+  const std::uint32_t mark = pkt.skb.mark;
+  NftResult result = nft_do_chain(pkt, chain);
+  if (result.code != NftCode::accept) return result;
+  if (ip.saddr() == saddr && ip.daddr() == daddr && ip.tos() == tos && pkt.skb.mark == mark)
+    return result;
+  if (const int error = ip_route_me_harder(pkt); error != 0) {
+    result.code = error == kUnknown ? NftCode::unknown : NftCode::drop;
+    result.error = error;
+  }
+  return result;
+}
+
+}  // namespace txp
