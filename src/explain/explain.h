@@ -32,6 +32,7 @@ struct ReportObject {
   std::string kind;
   Fields fields;
   std::string text;
+  std::vector<std::string> detail{};  // what it is made of, with the values met
 };
 
 struct ReportStage {

@@ -22,6 +22,7 @@ Json json(const ReportObject& o) {
   Json j{{"kind", o.kind}};
   for (const auto& [key, value] : o.fields) j[key] = json(value);
   j["text"] = o.text;
+  if (!o.detail.empty()) j["expressions"] = o.detail;
   return j;
 }
 
@@ -34,6 +35,7 @@ Json json(const ReportStage& s) {
     for (const auto& [key, value] : o.fields) looked_at[key] = json(value);
     looked_at["matched"] = false;
     looked_at["text"] = o.text;
+    if (!o.detail.empty()) looked_at["expressions"] = o.detail;
     also.push_back(std::move(looked_at));
   }
   // All of them always, so that a script need not ask whether a key is there.

@@ -59,7 +59,7 @@ struct ToReport {
 }  // namespace
 
 ReportObject report_object(const NamedObject& o) {
-  ReportObject r{o.kind, {}, o.text};
+  ReportObject r{o.kind, {}, o.text, o.detail};
   add(r.fields, "family", o.family);
   add(r.fields, "table", o.table);
   add(r.fields, "chain", o.chain);

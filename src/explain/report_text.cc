@@ -46,11 +46,14 @@ const FieldValue* field(const Fields& fields, std::string_view key) {
 }
 
 std::string objects(const std::vector<ReportObject>& list, const Paint& paint,
-                    std::string_view prefix) {
+                    std::string_view prefix, bool detailed) {
   std::string text;
-  for (const ReportObject& o : list)
+  for (const ReportObject& o : list) {
     text += fmt::format("      {} {}{}\n", paint(kDim, fmt::format("{:<9}", o.kind)), prefix,
                         object_line(o));
+    if (detailed)
+      for (const std::string& d : o.detail) text += fmt::format("                {}\n", d);
+  }
   return text;
 }
 
@@ -63,8 +66,9 @@ std::string stage_text(const ReportStage& s, Detail detail, const Paint& paint) 
   if (const std::string out = fields_line(s.out); !out.empty()) line += "  " + out;
   while (line.ends_with(' ')) line.pop_back();
   line += '\n';
-  line += objects(s.by, paint, "");
-  if (detail == Detail::detailed) line += objects(s.also, paint, "no match: ");
+  const bool detailed = detail == Detail::detailed;
+  line += objects(s.by, paint, "", detailed);
+  if (detailed) line += objects(s.also, paint, "no match: ", detailed);
   return line;
 }
 

@@ -79,8 +79,7 @@ NftElemSpec element(Bytes bytes) {
     constexpr std::uint64_t kCentury = 1000ULL * 3600 * 24 * 36500;  // ms
     e.expires = static_cast<std::int64_t>(std::min(*left, kCentury));
   }
-  e.expressions =
-      expressions(a.raw(NFTA_SET_ELEM_EXPRESSIONS), a.raw(NFTA_SET_ELEM_EXPR));
+  e.expressions = expressions(a.raw(NFTA_SET_ELEM_EXPRESSIONS), a.raw(NFTA_SET_ELEM_EXPR));
   return e;
 }
 

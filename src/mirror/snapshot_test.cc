@@ -71,7 +71,7 @@ std::string state_of(Net& net) {
     if (const auto* list = net.nf->at(hook))
       for (const NfHookOps& o : *list)
         s << "hook " << static_cast<int>(hook) << " " << o.priority << " " << o.object.text
-          << (o.function ? " known" : " unknown") << "\n";
+          << (o.chain != nullptr ? " known" : " unknown") << "\n";
   if (const auto* obstacles = net.obstacles())
     for (const Net::Obstacle& o : *obstacles) s << "obstacle " << o.kind << " " << o.text << "\n";
   const Sysctls& c = net.sysctl();

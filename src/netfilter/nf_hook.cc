@@ -7,6 +7,7 @@
 #include "netfilter/nf_hook.h"
 
 #include <algorithm>
+#include <ranges>
 
 #include <linux/netfilter.h>
 
@@ -85,7 +86,8 @@ void NfHooks::publish(std::vector<NfHookOps> all) {
   all_ = std::move(all);
   for (std::size_t hook = 0; hook < kNfHookCount; ++hook) {
     auto list = std::make_unique<std::vector<NfHookOps>>();
-    for (const NfHookOps& ops : all_)
+    // Of equal priority the younger comes first (nf_hook_entries_grow()).
+    for (const NfHookOps& ops : all_ | std::views::reverse)
       if (static_cast<std::size_t>(ops.hook) == hook) list->push_back(ops);
     std::ranges::stable_sort(*list, {}, &NfHookOps::priority);
     net_.retired.retire(lists_[hook].set(list->empty() ? nullptr : list.release()));

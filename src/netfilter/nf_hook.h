@@ -22,7 +22,8 @@ inline constexpr std::size_t kNfHookCount = 2;
 
 enum class NfVerdict : std::uint8_t { accept, drop, unknown };
 
-// One base chain, or a hook that code registered. Hooks run in order of priority, then of coming.
+// One base chain, or a hook that code registered. Hooks run in order of priority; of equal ones the
+// younger first.
 struct NfHookOps {
   NfHook hook = NfHook::local_out;
   int priority = 0;    // NF_IP_PRI_*
@@ -32,7 +33,7 @@ struct NfHookOps {
   std::function<NfVerdict(Net&, Skb&)> function{};
   const NftBaseChain* chain = nullptr;                  // of `program`
   std::shared_ptr<const NftProgram> program = nullptr;  // keeps `chain` alive
-  bool of_ruleset = false;  // came with set_ruleset()
+  bool of_ruleset = false;                              // came with set_ruleset()
 };
 
 // The hooks of a Net. Readers inside an RcuReader; writers with net.rtnl held.

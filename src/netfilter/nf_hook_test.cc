@@ -26,7 +26,7 @@ class NfHookTest : public ::testing::Test {
   Net net;
 };
 
-TEST_F(NfHookTest, HooksRunInOrderOfPriorityThenOfComing) {
+TEST_F(NfHookTest, HooksRunInOrderOfPriorityTheYoungerFirst) {
   std::string order;
   auto mark = [&order](char c) {
     return [&order, c](Net&, Skb&) {
@@ -43,7 +43,7 @@ TEST_F(NfHookTest, HooksRunInOrderOfPriorityThenOfComing) {
   SkbPtr skb = nf_hook(net, NfHook::local_out, packet(), result);
   ASSERT_TRUE(skb);
   EXPECT_TRUE(result.ok());
-  EXPECT_EQ(order, "abcd");
+  EXPECT_EQ(order, "abdc");
   delivered(net);
   consume(std::move(skb));
   EXPECT_TRUE(net.totals().conserved());

@@ -14,8 +14,7 @@ namespace {
 // Shifts over several registers, the first word the highest.
 class NftShift final : public NfExpr {
  public:
-  NftShift(std::uint8_t sreg, std::uint8_t dreg, std::uint8_t words, bool left,
-           std::uint32_t by)
+  NftShift(std::uint8_t sreg, std::uint8_t dreg, std::uint8_t words, bool left, std::uint32_t by)
       : sreg_(sreg), dreg_(dreg), words_(words), left_(left), by_(by) {}
   void eval(NftRegs& regs, NftPkt&) const override {
     std::uint32_t carry = 0;

@@ -4,8 +4,8 @@
 //
 // Kernel twins: net/netfilter/nft_chain_route.c, nf_route_table_hook4(); net/ipv4/netfilter.c,
 // ip_route_me_harder().
-// Differs: no l3mdev; IPsec policies are an obstacle of the lookup. Drops: none; a lookup that fails
-// is a drop with its errno.
+// Differs: no l3mdev; IPsec policies are an obstacle of the lookup. Drops: none; a lookup that
+// fails is a drop with its errno.
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -25,9 +25,8 @@ namespace {
 // fib4_rules_early_flow_dissect(): protocol and ports are looked for only then.
 bool rules_look_at_ports(Net& net) {
   const auto& rules = net.rules->all();
-  return std::ranges::any_of(rules, [](const FibRule& r) {
-    return r.ip_proto != 0 || r.sport || r.dport;
-  });
+  return std::ranges::any_of(
+      rules, [](const FibRule& r) { return r.ip_proto != 0 || r.sport || r.dport; });
 }
 
 // 0, a positive errno, or kUnknown.
@@ -36,7 +35,7 @@ int ip_route_me_harder(NftPkt& pkt) {
   const Ipv4View ip(skb.network());
   Flow4 fl4;
   fl4.saddr = ip.saddr();
-  const RouteType type = inet_dev_addr_type(pkt.net, skb.rt.dev, fl4.saddr);
+  const RouteType type = inet_addr_type(pkt.net, fl4.saddr);
   if (skb.sk != nullptr && (skb.sk->transparent || skb.sk->hdrincl)) fl4.flags = kFlowAnysrc;
   if (type == RouteType::local || type == RouteType::unicast)
     fl4.flags |= kFlowAnysrc;

@@ -181,8 +181,8 @@ NftElem NftCompiler::element(const NftSetSpec& set, const NftElemSpec& e, NftSet
     std::memcpy(elem.data.data(), e.data.data(), std::min<std::size_t>(e.data.size(), 64));
   }
   if (!e.expressions.empty())
-    elem.first = list(e.expressions,
-                      fmt::format("{} set {} {}", table_->handle, set.name, nft_hex(e.key)));
+    elem.first =
+        list(e.expressions, fmt::format("{} set {} {}", table_->handle, set.name, nft_hex(e.key)));
   return elem;
 }
 
@@ -209,9 +209,49 @@ const NfExpr* NftCompiler::make_object(const NftObjectSpec& o) {
   return first;
 }
 
+std::shared_ptr<const NftProgram> NftCompiler::alone(Net& net, Bytes expressions,
+                                                     const NfExpr*& first) {
+  if (expressions.empty()) return nullptr;
+  auto code = std::make_shared<NftProgram>();
+  NftCompiler compiler(net, *code, nullptr);
+  first = compiler.list(expressions, "");
+  return code;
+}
+
+// What came with the dump, and what our own packets added before.
+void NftCompiler::fill_dynamic(NftSet& set, const NftRuleset& ruleset) {
+  const NftSetSpec& spec = set.spec();
+  scope_ = fmt::format("{} set {}", table_->handle, spec.handle);
+  index_ = 0;
+  auto dynamic = state<NftSet::Dynamic>();
+  const std::lock_guard guard(dynamic->mutex);
+  std::erase_if(dynamic->elems, [](const auto& e) { return e.second.of_kernel; });
+  for (const NftElemsSpec& part : ruleset.elems) {
+    if (part.family != spec.family || part.table != spec.table || part.set != spec.name) continue;
+    for (const NftElemSpec& e : part.elems) {
+      if ((e.flags & NFT_SET_ELEM_CATCHALL) != 0) {
+        set.set_catch_all(element(spec, e, set));
+        continue;
+      }
+      if (e.key.size() != spec.key_len) {
+        set.unknown = true;
+        continue;
+      }
+      NftElemSpec bare = e;
+      bare.expressions.clear();
+      NftSet::DynamicElem d{.elem = element(spec, bare, set), .code = nullptr, .of_kernel = true};
+      d.code = alone(net_, e.expressions, d.elem.first);
+      dynamic->elems.try_emplace(std::string(e.key.begin(), e.key.end()), std::move(d));
+    }
+  }
+  set.set_dynamic(std::move(dynamic));
+  set.has_elem_state = true;
+}
+
 void NftCompiler::fill_set(NftSet& set, const NftRuleset& ruleset) {
   const NftSetSpec& spec = set.spec();
   words_ = fmt::format("{} {} set {}", nft_family_name(spec.family), spec.table, spec.name);
+  if ((spec.flags & NFT_SET_EVAL) != 0) return fill_dynamic(set, ruleset);
   std::vector<NftElemKey> keys;
   std::vector<NftElem> elems;
   struct End {
@@ -228,7 +268,8 @@ void NftCompiler::fill_set(NftSet& set, const NftRuleset& ruleset) {
         set.set_catch_all(element(spec, e, set));
         continue;
       }
-      if (e.key.size() != spec.key_len || (!e.key_end.empty() && e.key_end.size() != spec.key_len)) {
+      if (e.key.size() != spec.key_len ||
+          (!e.key_end.empty() && e.key_end.size() != spec.key_len)) {
         set.unknown = true;
         continue;
       }
@@ -281,8 +322,7 @@ void NftCompiler::compile(const NftRuleset& ruleset) {
     object.spec = o;
   }
   for (auto& [name, object] : program_.objects)
-    if (enter(object.spec.family, object.spec.table))
-      object.first = make_object(object.spec);
+    if (enter(object.spec.family, object.spec.table)) object.first = make_object(object.spec);
   for (const NftSetSpec& s : ruleset.sets)
     if (enter(s.family, s.table)) program_.sets.emplace(named(s.name), std::make_unique<NftSet>(s));
   // Sets name chains, rules name sets.

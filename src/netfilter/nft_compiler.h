@@ -68,12 +68,15 @@ class NftCompiler {
   // NFTA_*_EXPRESSIONS as a list. What cannot be made becomes an NftUnknown, so that only packets
   // which come there are unknown. `scope`: whose they are, for state().
   const NfExpr* list(Bytes expressions, std::string scope);
+  // The same as a program of its own, for an element that a packet adds. Null: none.
+  static std::shared_ptr<const NftProgram> alone(Net& net, Bytes expressions, const NfExpr*& first);
 
  private:
   bool enter(std::uint8_t family, const std::string& table);
   std::string named(std::string_view name) const;
   const NftRuleCode** add_rule(const NftRule& rule, const NftRuleCode** tail);
   const NfExpr* make_object(const NftObjectSpec& object);
+  void fill_dynamic(NftSet& set, const NftRuleset& ruleset);
   void fill_set(NftSet& set, const NftRuleset& ruleset);
   NftElem element(const NftSetSpec& set, const NftElemSpec& e, NftSet& into);
   void one(Bytes element);
@@ -89,8 +92,8 @@ class NftCompiler {
   const NfExpr** tail_ = nullptr;
   std::string scope_;
   unsigned index_ = 0;
-  NftChainCode* in_chain_ = nullptr;  // whose rules are being made
-  std::string words_;                       // whose counters are being made
+  NftChainCode* in_chain_ = nullptr;                               // whose rules are being made
+  std::string words_;                                              // whose counters are being made
   std::map<const NftSet*, std::vector<NftChainCode*>> set_jumps_;  // where a map's verdicts lead
 };
 

@@ -29,9 +29,7 @@ class NftCounterExpr final : public NfExpr {
  public:
   NftCounterExpr(std::shared_ptr<NftCounter> counter, std::uint64_t kernel_packets,
                  std::uint64_t kernel_bytes)
-      : counter_(std::move(counter)),
-        kernel_packets_(kernel_packets),
-        kernel_bytes_(kernel_bytes) {
+      : counter_(std::move(counter)), kernel_packets_(kernel_packets), kernel_bytes_(kernel_bytes) {
     fast = NftFast::counter;
   }
   void eval(NftRegs&, NftPkt& pkt) const override { count(pkt); }

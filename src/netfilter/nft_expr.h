@@ -22,7 +22,7 @@ enum class NftCode : std::int32_t {
   accept = 1,
   stolen = 2,
   queue = 3,
-  go_on = -1,    // NFT_CONTINUE
+  go_on = -1,     // NFT_CONTINUE
   no_match = -2,  // NFT_BREAK
   jump = -3,
   goto_ = -4,
@@ -82,8 +82,8 @@ struct NftPkt {
   bool l4proto = false;
   std::uint8_t tprot = 0;
   std::uint16_t fragoff = 0;
-  std::uint32_t thoff = 0;  // from skb.data
-  bool dry = false;         // a question of explain's: no state moves, nothing is sent
+  std::uint32_t thoff = 0;      // from skb.data
+  bool dry = false;             // a question of explain's: no state moves, nothing is sent
   std::string* note = nullptr;  // what an expression wants told; set while tracing
 
   std::uint32_t network_offset() const {

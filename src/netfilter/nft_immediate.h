@@ -8,9 +8,7 @@ namespace txp {
 
 class NftImmediateVerdict final : public NfExpr {
  public:
-  explicit NftImmediateVerdict(NftVerdict verdict) : verdict_(verdict) {
-    fast = NftFast::verdict;
-  }
+  explicit NftImmediateVerdict(NftVerdict verdict) : verdict_(verdict) { fast = NftFast::verdict; }
   void eval(NftRegs& regs, NftPkt&) const override { eval_verdict(regs); }
   void eval_verdict(NftRegs& regs) const { regs.verdict = verdict_; }
   NftDepends depends() const override {

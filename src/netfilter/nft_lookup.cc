@@ -25,7 +25,7 @@ class NftLookup final : public NfExpr {
   void eval(NftRegs& regs, NftPkt& pkt) const override {
     if (set_.unknown) return regs.unknown();
     const NftElem* elem = nullptr;
-    NftElem copy;
+    NftSet::DynamicElem copy;
     // A clock costs more than a lookup.
     const Nanos now = set_.has_elem_state ? pkt.net.clock.now() : 0;
     const bool found = set_.lookup(regs.bytes(sreg_), now, elem, copy);
@@ -48,9 +48,8 @@ class NftLookup final : public NfExpr {
   }
   std::string words(const NftRegs& regs) const override {
     const NftSetSpec& s = set_.spec();
-    std::string text =
-        fmt::format("lookup {} in {}{}", nft_hex({regs.bytes(sreg_), s.key_len}), s.name,
-                    inverted_ ? " (not)" : "");
+    std::string text = fmt::format("lookup {} in {}{}", nft_hex({regs.bytes(sreg_), s.key_len}),
+                                   s.name, inverted_ ? " (not)" : "");
     if (has_dreg_ && !verdict_ && regs.verdict.code == NftCode::go_on)
       text += ": " + nft_hex({regs.bytes(dreg_), s.data_len});
     return text;

@@ -25,12 +25,12 @@ namespace {
 
 constexpr std::size_t kIfNameSize = 16;  // IFNAMSIZ
 
-constexpr std::array kMetaNames{
-    "len",      "protocol", "priority", "mark",      "iif",       "oif",     "iifname",  "oifname",
-    "iiftype",  "oiftype",  "skuid",    "skgid",     "nftrace",   "rtclass", "secmark",  "nfproto",
-    "l4proto",  "bri",      "bri",      "pkttype",   "cpu",       "iifgroup", "oifgroup", "cgroup",
-    "random",   "secpath",  "iifkind",  "oifkind",   "bri",       "bri",     "time",     "day",
-    "hour",     "sdif",     "sdifname"};
+constexpr std::array kMetaNames{"len",     "protocol", "priority", "mark",     "iif",      "oif",
+                                "iifname", "oifname",  "iiftype",  "oiftype",  "skuid",    "skgid",
+                                "nftrace", "rtclass",  "secmark",  "nfproto",  "l4proto",  "bri",
+                                "bri",     "pkttype",  "cpu",      "iifgroup", "oifgroup", "cgroup",
+                                "random",  "secpath",  "iifkind",  "oifkind",  "bri",      "bri",
+                                "time",    "day",      "hour",     "sdif",     "sdifname"};
 
 // A device's name in 16 bytes, zeros behind it.
 void store_name(NftRegs& regs, unsigned reg, std::string_view name) {
@@ -101,9 +101,7 @@ class NftMetaGet final : public NfExpr {
         if (skb.sk == nullptr) return regs.no_match();
         regs.data[dreg_] = key_ == NFT_META_SKUID ? skb.sk->uid : skb.sk->gid;
         return;
-      case NFT_META_PKTTYPE:
-        regs.store8(dreg_, static_cast<std::uint8_t>(type_of(pkt)));
-        return;
+      case NFT_META_PKTTYPE: regs.store8(dreg_, static_cast<std::uint8_t>(type_of(pkt))); return;
       case NFT_META_CPU: regs.data[dreg_] = static_cast<std::uint32_t>(sched_getcpu()); break;
       case NFT_META_PRANDOM: regs.data[dreg_] = pkt.net.random.u32(); break;
       case NFT_META_TIME_NS:

@@ -5,16 +5,18 @@
 // checksum (a rule that asks for one is unknown), the inner header only of UDP, TCP and IPIP.
 #include "netfilter/nft_payload.h"
 
-#include <algorithm>
-#include <bit>
 #include <fmt/format.h>
 #include <linux/in.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
+#include <algorithm>
+#include <bit>
 
 #include "base/byteorder.h"
 #include "base/checksum.h"
+#include "dev/netdevice.h"
 #include "netfilter/registry.h"
+#include "wire/ipv4.h"
 #include "wire/udp.h"
 
 namespace txp {
@@ -29,8 +31,7 @@ std::optional<std::uint32_t> payload_base(const NftPkt& pkt, std::uint8_t base) 
       const Skb& skb = pkt.skb;
       // Set, and not empty: only once the link header is there.
       const bool set = skb.mac_header != 0 || pkt.pf == NFPROTO_NETDEV;
-      if (!set || skb.network_header <= skb.mac_header || skb.mac() < skb.data)
-        return std::nullopt;
+      if (!set || skb.network_header <= skb.mac_header || skb.mac() < skb.data) return std::nullopt;
       return static_cast<std::uint32_t>(skb.mac() - skb.data);
     }
     case NFT_PAYLOAD_NETWORK_HEADER: return pkt.network_offset();
@@ -62,8 +63,8 @@ std::string_view base_name(std::uint8_t base) {
 class NftPayloadSet final : public NfExpr {
  public:
   struct Spec {
+    std::uint16_t offset = 0;
     std::uint8_t base = 0;
-    std::uint8_t offset = 0;
     std::uint8_t len = 0;
     std::uint8_t sreg = 0;
     bool inet_csum = false;
@@ -86,6 +87,7 @@ class NftPayloadSet final : public NfExpr {
     Skb& skb = pkt.skb;
     const auto base = payload_base(pkt, s_.base);
     if (!base) return false;
+    if (s_.base == NFT_PAYLOAD_TRANSPORT_HEADER || s_.base == kInnerHeader) nft_leave_checksum(pkt);
     const std::uint32_t at = *base + s_.offset;
     const bool above_ip = s_.base == NFT_PAYLOAD_TRANSPORT_HEADER || s_.base == kInnerHeader;
     if ((s_.inet_csum || s_.pseudo_header) && (!above_ip || skb.ip_summed != IpSummed::partial)) {
@@ -137,10 +139,27 @@ class NftPayloadSet final : public NfExpr {
 
 }  // namespace
 
-NftPayload::NftPayload(std::uint8_t base, std::uint8_t offset, std::uint8_t len, std::uint8_t dreg)
-    : base_(base), offset_(offset), len_(len), dreg_(dreg) {
-  if (len <= 4 && std::has_single_bit(len) && offset % len == 0 &&
-      base != NFT_PAYLOAD_LL_HEADER && base != kInnerHeader)
+void nft_leave_checksum(const NftPkt& pkt) {
+  Skb& skb = pkt.skb;
+  if (skb.ip_summed == IpSummed::partial || skb.frag_list != nullptr || skb.rt.dev == nullptr)
+    return;
+  const DevFeatures& can = skb.rt.dev->link().features;
+  if ((!can.hw_csum && !can.ip_csum) || pkt.tprot != IPPROTO_UDP) return;
+  std::uint8_t* uh = skb.data + pkt.thoff;
+  const auto h = UdpHeader::parse({uh, skb.tail});
+  if (!h || h->check == 0) return;
+  const Ipv4View ip(skb.network());
+  skb.ip_summed = IpSummed::partial;
+  skb.csum_start = static_cast<std::uint16_t>(uh - skb.head);
+  skb.csum_offset = kUdpCheckOffset;
+  store_be16(uh + kUdpCheckOffset, static_cast<std::uint16_t>(~csum_fold(csum_tcpudp_nofold(
+                                       ip.saddr().host, ip.daddr().host, h->len, IPPROTO_UDP, 0))));
+}
+
+NftPayload::NftPayload(std::uint8_t base, std::uint16_t offset, std::uint8_t len, std::uint8_t dreg)
+    : offset_(offset), base_(base), len_(len), dreg_(dreg) {
+  if (len <= 4 && std::has_single_bit(len) && offset % len == 0 && base != NFT_PAYLOAD_LL_HEADER &&
+      base != kInnerHeader)
     fast = NftFast::payload;
 }
 
@@ -177,15 +196,15 @@ Result<void> make_nft_payload(NftCompiler& c, Bytes data) {
   constexpr unsigned kMax = std::max<unsigned>(NFTA_PAYLOAD_MAX, 8);
   Attrs<kMax> a(data, "payload");
   const std::uint32_t base = a.be32(NFTA_PAYLOAD_BASE).value_or(99);
-  const std::uint32_t offset = a.be32(NFTA_PAYLOAD_OFFSET).value_or(999);
+  const std::uint32_t offset = a.be32(NFTA_PAYLOAD_OFFSET).value_or(0xfffff);
   const std::uint32_t len = a.be32(NFTA_PAYLOAD_LEN).value_or(0);
   if (base > kInnerHeader) return fail("payload: no such header");
-  if (len == 0 || len > 64 || offset > 255) return fail("payload: a wrong place");
+  if (len == 0 || len > 64 || offset > 0xffff) return fail("payload: a wrong place");
   const auto u8 = [](std::uint32_t v) { return static_cast<std::uint8_t>(v); };
   if (!a.has(NFTA_PAYLOAD_SREG)) {
     const auto dreg = nft_register(a.be32(NFTA_PAYLOAD_DREG), len);
     if (!dreg) return std::unexpected(dreg.error());
-    c.emplace<NftPayload>(u8(base), u8(offset), u8(len), *dreg);
+    c.emplace<NftPayload>(u8(base), static_cast<std::uint16_t>(offset), u8(len), *dreg);
     return {};
   }
   const auto sreg = nft_register(a.be32(NFTA_PAYLOAD_SREG), len);
@@ -196,8 +215,8 @@ Result<void> make_nft_payload(NftCompiler& c, Bytes data) {
   if (csum_type > NFT_PAYLOAD_CSUM_INET || csum_offset > 255 ||
       (csum_flags & ~std::uint32_t{NFT_PAYLOAD_L4CSUM_PSEUDOHDR}) != 0)
     return fail("payload: a checksum of another kind");
-  c.emplace<NftPayloadSet>(NftPayloadSet::Spec{.base = u8(base),
-                                               .offset = u8(offset),
+  c.emplace<NftPayloadSet>(NftPayloadSet::Spec{.offset = static_cast<std::uint16_t>(offset),
+                                               .base = u8(base),
                                                .len = u8(len),
                                                .sreg = *sreg,
                                                .inet_csum = csum_type == NFT_PAYLOAD_CSUM_INET,

@@ -8,7 +8,7 @@ namespace txp {
 
 class NftPayload final : public NfExpr {
  public:
-  NftPayload(std::uint8_t base, std::uint8_t offset, std::uint8_t len, std::uint8_t dreg);
+  NftPayload(std::uint8_t base, std::uint16_t offset, std::uint8_t len, std::uint8_t dreg);
   void eval(NftRegs& regs, NftPkt& pkt) const override;
   NftDepends depends() const override;
   std::string words(const NftRegs& regs) const override;
@@ -22,8 +22,8 @@ class NftPayload final : public NfExpr {
       if (!pkt.l4proto || pkt.fragoff != 0) return false;
       p = pkt.skb.data + pkt.thoff;
     }
+    if (p + offset_ + len_ > pkt.skb.tail) return false;
     p += offset_;
-    if (p + len_ > pkt.skb.tail) return false;
     std::uint32_t v = 0;
     switch (len_) {
       case 2: {
@@ -40,10 +40,15 @@ class NftPayload final : public NfExpr {
   }
 
  private:
+  std::uint16_t offset_;
   std::uint8_t base_;
-  std::uint8_t offset_;
   std::uint8_t len_;
   std::uint8_t dreg_;
 };
+
+// Where the kernel leaves a UDP checksum to the device, ours may have been done while copying (a
+// driver without offload). Puts the packet where the kernel has it: the pseudo header's sum in the
+// checksum's place, and the rest for whoever completes it.
+void nft_leave_checksum(const NftPkt& pkt);
 
 }  // namespace txp

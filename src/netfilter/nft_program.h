@@ -36,7 +36,7 @@ struct NftRuleCode {
 struct NftChainCode {
   const NftRuleCode* first = nullptr;
   std::string name;
-  bool loops = false;  // a chain that comes back to itself: no kernel has one
+  bool loops = false;               // a chain that comes back to itself: no kernel has one
   std::vector<NftChainCode*> next;  // where it jumps and goes
 };
 
@@ -44,7 +44,7 @@ struct NftChainCode {
 struct NftBaseChain {
   NftChain spec;
   const NftChainCode* code = nullptr;
-  NamedObject object;  // kind "nft-chain"
+  NamedObject object;     // kind "nft-chain"
   bool flow_only = true;  // no rule that it can reach looks beyond the flow
 };
 

@@ -34,7 +34,7 @@ void NftSet::build(std::vector<NftElemKey> keys, std::vector<NftElem> elems) {
 }
 
 bool NftSet::lookup(const std::uint8_t* key, Nanos now, const NftElem*& elem,
-                    NftElem& copy) const {
+                    DynamicElem& copy) const {
   elem = nullptr;
   if (dynamic_) {
     const std::lock_guard guard(dynamic_->mutex);
@@ -42,8 +42,8 @@ bool NftSet::lookup(const std::uint8_t* key, Nanos now, const NftElem*& elem,
     const auto found =
         dynamic_->elems.find(std::string(static_cast<const char*>(bytes), spec_.key_len));
     if (found != dynamic_->elems.end() && elem_alive(found->second.elem, now)) {
-      copy = found->second.elem;
-      elem = &copy;
+      copy = found->second;
+      elem = &copy.elem;
       return true;
     }
   } else if (count_ != 0) {

@@ -96,23 +96,21 @@ class NftSet {
   const NftSetSpec& spec() const { return spec_; }
   bool is_dynamic() const { return dynamic_ != nullptr; }
 
-  // nft_set_do_lookup(), with the catch-all element. Answers whether the key is there; `elem` is
-  // what it carries, null when nothing. For a dynamic set the answer is copied into `copy`.
-  bool lookup(const std::uint8_t* key, Nanos now, const NftElem*& elem, NftElem& copy) const;
-
   // Elements that packets add (nft_dynset): shared between programs.
   struct DynamicElem {
     NftElem elem;
-    Nanos timeout = 0;  // 0: none
-    std::vector<std::shared_ptr<NftState>> states;
-    std::shared_ptr<NftArena> arena;
-    bool of_kernel = false;  // came with the dump
+    std::shared_ptr<const NftProgram> code;  // of elem.first; null: it has no expressions
+    bool of_kernel = false;                  // came with the dump
   };
   struct Dynamic : NftState {
     std::mutex mutex;
     std::unordered_map<std::string, DynamicElem> elems;
   };
   Dynamic* dynamic() const { return dynamic_.get(); }
+
+  // nft_set_do_lookup(), with the catch-all element. Answers whether the key is there; `elem` is
+  // what it carries, null when nothing. For a dynamic set the answer is copied into `copy`.
+  bool lookup(const std::uint8_t* key, Nanos now, const NftElem*& elem, DynamicElem& copy) const;
 
   void build(std::vector<NftElemKey> keys, std::vector<NftElem> elems);
   void set_catch_all(NftElem elem) { catch_all_ = std::make_unique<NftElem>(elem); }

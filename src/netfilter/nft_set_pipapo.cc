@@ -61,8 +61,7 @@ void NftSetPipapo::build(std::span<const std::uint32_t> fields, std::span<const 
         const std::uint64_t bit = std::uint64_t{1} << (n % 64);
         row[n / 64] = c < 0 ? row[n / 64] & ~bit : row[n / 64] | bit;
       }
-      const auto [found, fresh] =
-          known.try_emplace(row, static_cast<std::uint32_t>(known.size()));
+      const auto [found, fresh] = known.try_emplace(row, static_cast<std::uint32_t>(known.size()));
       if (fresh) f.rows.insert(f.rows.end(), row.begin(), row.end());
       f.bitmap.push_back(found->second);
       if (len <= kNumberLen)
@@ -91,7 +90,8 @@ std::int32_t NftSetPipapo::lookup(const std::uint8_t* key) const {
   for (std::size_t w = 0; w < words_; ++w) {
     std::uint64_t all = row[0][w];
     for (std::size_t i = 1; i < n; ++i) all &= row[i][w];
-    if (all != 0) return static_cast<std::int32_t>(w * 64 + static_cast<unsigned>(std::countr_zero(all)));
+    if (all != 0)
+      return static_cast<std::int32_t>(w * 64 + static_cast<unsigned>(std::countr_zero(all)));
   }
   return -1;
 }

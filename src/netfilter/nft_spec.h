@@ -48,10 +48,10 @@ struct NftSetSpec {
   std::uint32_t flags = 0;    // NFT_SET_*
   std::uint32_t key_len = 0;  // bytes
   std::uint32_t data_len = 0;
-  bool verdicts = false;             // the data are verdicts
-  std::uint32_t size = 0;            // most elements; 0: no limit
-  std::uint64_t timeout = 0;         // ms
-  std::vector<std::uint32_t> fields;  // of a concatenation: bytes each
+  bool verdicts = false;                  // the data are verdicts
+  std::uint32_t size = 0;                 // most elements; 0: no limit
+  std::uint64_t timeout = 0;              // ms
+  std::vector<std::uint32_t> fields;      // of a concatenation: bytes each
   std::vector<std::uint8_t> expressions;  // NFTA_SET_EXPRESSIONS: what new elements carry
 };
 
@@ -61,10 +61,10 @@ struct NftElemSpec {
   std::vector<std::uint8_t> key_end;
   std::vector<std::uint8_t> data;
   std::int32_t verdict = 0;
-  std::string chain;           // of a jump or goto
-  std::string object;          // of an object map
-  std::uint64_t timeout = 0;   // ms
-  std::int64_t expires = -1;   // ms from now; -1: never
+  std::string chain;          // of a jump or goto
+  std::string object;         // of an object map
+  std::uint64_t timeout = 0;  // ms
+  std::int64_t expires = -1;  // ms from now; -1: never
   std::vector<std::uint8_t> expressions;
 };
 

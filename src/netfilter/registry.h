@@ -19,11 +19,23 @@ Result<void> make_nft_bitwise(NftCompiler& c, Bytes data);
 Result<void> make_nft_byteorder(NftCompiler& c, Bytes data);
 Result<void> make_nft_cmp(NftCompiler& c, Bytes data);
 Result<void> make_nft_counter(NftCompiler& c, Bytes data);
+Result<void> make_nft_dynset(NftCompiler& c, Bytes data);
+Result<void> make_nft_exthdr(NftCompiler& c, Bytes data);
+Result<void> make_nft_fib(NftCompiler& c, Bytes data);
+Result<void> make_nft_hash(NftCompiler& c, Bytes data);
 Result<void> make_nft_immediate(NftCompiler& c, Bytes data);
 Result<void> make_nft_last(NftCompiler& c, Bytes data);
+Result<void> make_nft_limit(NftCompiler& c, Bytes data);
+Result<void> make_nft_log(NftCompiler& c, Bytes data);
 Result<void> make_nft_lookup(NftCompiler& c, Bytes data);
 Result<void> make_nft_meta(NftCompiler& c, Bytes data);
+Result<void> make_nft_numgen(NftCompiler& c, Bytes data);
+Result<void> make_nft_objref(NftCompiler& c, Bytes data);
 Result<void> make_nft_payload(NftCompiler& c, Bytes data);
+Result<void> make_nft_quota(NftCompiler& c, Bytes data);
 Result<void> make_nft_range(NftCompiler& c, Bytes data);
+Result<void> make_nft_reject(NftCompiler& c, Bytes data);
+Result<void> make_nft_rt(NftCompiler& c, Bytes data);
+Result<void> make_nft_socket(NftCompiler& c, Bytes data);
 
 }  // namespace txp

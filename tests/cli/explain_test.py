@@ -234,18 +234,50 @@ class Explain(unittest.TestCase):
         self.assertIn("tbf 8001:", j["unknown"][0]["text"])
         self.assertIn("tbf", lab.txpath(f"explain udp to {lab.FAR}:9").out)
 
-    def test_a_ruleset_is_unknown(self):
-        lab.sh("""ip netns exec near nft -f - <<'END'
-            table inet filter {
-              chain output { type filter hook output priority 0; udp dport 9 counter accept; }
-            }
-END""")
+    def ruleset(self, text):
+        lab.sh(f"ip netns exec near nft -f - <<'END'\n{text}\nEND")
+
+    def hook(self, answer, name="nf_hook(LOCAL_OUT)"):
+        return next(s for s in answer["stages"] if s["stage"] == name)
+
+    def test_every_rule_is_told_with_handle_and_words(self):
+        self.ruleset("""table inet filter {
+              chain output { type filter hook output priority 0; policy drop;
+                udp dport 123 counter drop
+                udp dport 9 counter accept
+              } }""")
         r = lab.txpath(f"explain udp to {lab.FAR}:9 -j --ct new")
+        self.assertEqual(r.code, 0, r.err)
+        hook = self.hook(r.json)
+        self.assertEqual(hook["result"], "accept")
+        rule = hook["by"][0]
+        self.assertEqual((rule["kind"], rule["family"], rule["table"], rule["chain"], rule["text"]),
+                         ("nft-rule", "inet", "filter", "output", "udp dport 9 counter accept"))
+        self.assertGreater(rule["handle"], 0)
+        self.assertTrue(any("cmp" in e for e in rule["expressions"]), rule)
+        other = hook["also"][0]
+        self.assertEqual((other["text"], other["matched"]), ("udp dport 123 counter drop", False))
+
+        r = lab.txpath(f"explain udp to {lab.FAR}:10 -j")
+        self.assertEqual(r.code, 1, r.err)
+        self.assertEqual((r.json["verdict"], r.json["errno"], r.json["reason"]),
+                         ("error", "EPERM", "NETFILTER_DROP"))
+        policy = self.hook(r.json)["by"][0]
+        self.assertEqual(policy["kind"], "nft-chain")
+        self.assertIn("policy drop", policy["text"])
+
+    def test_a_rule_that_cannot_be_evaluated_is_unknown_and_named(self):
+        self.ruleset("""table inet filter {
+              chain output { type filter hook output priority 0;
+                udp dport 9 counter queue num 3
+              } }""")
+        r = lab.txpath(f"explain udp to {lab.FAR}:9 -j")
         self.assertEqual(r.code, 3, r.err)
         what = r.json["unknown"][0]
-        self.assertTrue(what["kind"].startswith("nft"), what)
-        self.assertEqual((what["family"], what["table"], what["chain"]),
-                         ("inet", "filter", "output"))
+        self.assertEqual((what["kind"], what["family"], what["table"], what["chain"]),
+                         ("nft-rule", "inet", "filter", "output"))
+        self.assertIn("queue", what["text"])
+        self.assertEqual(lab.txpath(f"explain udp to {lab.FAR}:10 -j").code, 0)
 
     def test_payload_comes_from_a_file(self):
         path = os.path.join(self.dir.name, "data")

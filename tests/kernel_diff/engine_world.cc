@@ -21,6 +21,7 @@
 #include "netfilter/nf_hook.h"
 #include "netfilter/nft_counter.h"
 #include "netfilter/nft_program.h"
+#include "netfilter/nft_set.h"
 #include "observe/counters.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
@@ -281,7 +282,7 @@ class EngineWorld final : public World {
     }
   }
 
-  // As `nft -j list ruleset`: a rule's counters, and those of a set's elements, are summed.
+  // As `nft -a list ruleset`: a rule's counters, and those of a set's elements, are summed.
   void count_rules(Counters& c) {
     const std::lock_guard guard(net_->rtnl);
     const auto& program = net_->nf->program();
@@ -289,6 +290,20 @@ class EngineWorld final : public World {
     for (const NftCounterPlace& p : program->counters) {
       c["nft " + p.name + ".packets"] += static_cast<std::int64_t>(p.counter->packets());
       c["nft " + p.name + ".bytes"] += static_cast<std::int64_t>(p.counter->bytes());
+    }
+    for (const auto& [name, set] : program->sets) {
+      if (set->dynamic() == nullptr) continue;
+      const NftSetSpec& spec = set->spec();
+      const std::string place =
+          fmt::format("nft {} {} set {}", nft_family_name(spec.family), spec.table, spec.name);
+      const std::lock_guard elems_guard(set->dynamic()->mutex);
+      for (const auto& [key, elem] : set->dynamic()->elems) {
+        if (elem.code == nullptr) continue;
+        for (const NftCounterPlace& p : elem.code->counters) {
+          c[place + ".packets"] += static_cast<std::int64_t>(p.counter->packets());
+          c[place + ".bytes"] += static_cast<std::int64_t>(p.counter->bytes());
+        }
+      }
     }
   }
 

@@ -89,41 +89,48 @@ void read_qdiscs(Counters& to) {
   }
 }
 
-// Adds an expression's or an element's counter to the rule's (set's) own.
-void add_counter(const nlohmann::json& c, const std::string& name, Counters& to) {
-  if (!c.is_object() || !c.contains("packets")) return;
-  to[name + ".packets"] += c.value("packets", std::int64_t{0});
-  to[name + ".bytes"] += c.value("bytes", std::int64_t{0});
+// Adds every "packets N bytes N" of a line.
+void add_counters(const std::string& line, const std::string& name, Counters& to) {
+  std::istringstream words(line);
+  std::string word;
+  while (words >> word) {
+    std::int64_t packets = 0;
+    std::int64_t bytes = 0;
+    if (word != "packets" || !(words >> packets >> word >> bytes) || word != "bytes") continue;
+    to[name + ".packets"] += packets;
+    to[name + ".bytes"] += bytes;
+  }
 }
 
-// Every "counter" inside a set's elements, wherever it stands.
-void add_element_counters(const nlohmann::json& j, const std::string& name, Counters& to) {
-  if (j.is_object() && j.contains("counter")) add_counter(j["counter"], name, to);
-  if (j.is_structured())
-    for (const nlohmann::json& part : j) add_element_counters(part, name, to);
-}
-
-// `nft -j list ruleset`: the counters of rules, of sets' elements (summed) and those with a name.
+// `nft -a list ruleset` (the JSON of some versions lacks some statements): the counters of rules,
+// of sets' elements (summed) and those with a name.
 void read_nft(Counters& to) {
-  const Result<std::string> text = test::output_of({"nft", "-j", "list", "ruleset"});
+  const Result<std::string> text = test::output_of({"nft", "-a", "list", "ruleset"});
   if (!text) return;
-  const nlohmann::json all = nlohmann::json::parse(*text, nullptr, false);
-  if (!all.is_object()) return;
-  for (const nlohmann::json& object : all.value("nftables", nlohmann::json::array())) {
-    if (!object.is_object() || object.empty()) continue;
-    const std::string kind = object.begin().key();
-    const nlohmann::json& o = object.begin().value();
-    const std::string place =
-        fmt::format("nft {} {} ", o.value("family", "?"), o.value("table", "?"));
-    if (kind == "rule") {
-      const std::string name =
-          fmt::format("{}{} rule {}", place, o.value("chain", "?"), o.value("handle", 0));
-      for (const nlohmann::json& e : o.value("expr", nlohmann::json::array()))
-        if (e.is_object() && e.contains("counter")) add_counter(e["counter"], name, to);
+  std::istringstream lines(*text);
+  std::string line;
+  std::string table;  // "inet filter"
+  std::string kind;   // "chain", "set", "counter" ...
+  std::string name;
+  std::string rule;  // a rule with a long set goes over several lines
+  while (std::getline(lines, line)) {
+    const std::size_t tabs = line.find_first_not_of('\t');
+    std::istringstream words(line);
+    std::string family;
+    if (tabs == 0 && words >> kind >> family >> name) {
+      table = fmt::format("nft {} {}", family, name);
+    } else if (tabs == 1 && words >> kind >> name) {
+      rule.clear();
+    } else if (kind == "chain") {
+      rule += line;
+      const std::size_t handle = line.rfind("# handle ");
+      if (handle == std::string::npos) continue;
+      add_counters(rule, fmt::format("{} {} rule {}", table, name, line.substr(handle + 9)), to);
+      rule.clear();
     } else if (kind == "counter") {
-      add_counter(o, place + "counter " + o.value("name", "?"), to);
-    } else if ((kind == "set" || kind == "map") && o.contains("elem")) {
-      add_element_counters(o["elem"], place + "set " + o.value("name", "?"), to);
+      add_counters(line, fmt::format("{} counter {}", table, name), to);
+    } else if (kind == "set" || kind == "map") {
+      add_counters(line, fmt::format("{} set {}", table, name), to);
     }
   }
 }

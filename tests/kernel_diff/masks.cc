@@ -98,7 +98,7 @@ void Masker::mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const {
   frame.masks.emplace_back("ip.id icmp");
   set_ip_id(frame.masked, p.ip, 1);
   const auto sent = sent_.find(datagram_key(frame.raw, quoted));
-  if (sent == sent_.end()) return;
+  if (sent == sent_.end()) return set_ip_id(frame.masked, quoted, 1);  // a rule rejected it
   const Head& head = sent->second;
   if (head.id_masked) {
     const std::uint16_t id = get16(frame.raw, quoted + 4);

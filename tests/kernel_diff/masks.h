@@ -41,8 +41,7 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
      "connect() draws the first one, the rest count up"},
     {"ip.id icmp", "ICMP errors that this host sends to itself on lo",
      "the id becomes 1; the id and the source port of the datagram that it quotes are masked as "
-     "that "
-     "datagram's were",
+     "that datagram's were; the id of one that never left becomes 1",
      "__ip_select_ident() adds a random step"},
     {"superframes", "tx_packets and tx_bytes of va and vc",
      "a segmentation superframe counts as the frames that it becomes on a wire",

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// reject: drops the packet, and answers its sender with an ICMP error.
+// Kernel twins: net/netfilter/nft_reject_inet.c, net/ipv4/netfilter/nf_reject_ipv4.c.
+// Differs: no TCP reset (the engine sends no TCP: UDP gets none from the kernel either).
+#include <fmt/format.h>
+#include <linux/in.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include "ip/icmp.h"
+#include "ip/ip.h"
+#include "netfilter/nft_payload.h"
+#include "netfilter/registry.h"
+#include "observe/trace.h"
+#include "wire/ipv4.h"
+
+namespace txp {
+namespace {
+
+class NftReject final : public NfExpr {
+ public:
+  NftReject(std::uint32_t type, std::uint8_t code) : type_(type), code_(code) {}
+  void eval(NftRegs& regs, NftPkt& pkt) const override {
+    if (type_ == NFT_REJECT_TCP_RST && pkt.tprot == IPPROTO_TCP) return regs.unknown();
+    regs.verdict.code = NftCode::drop;
+    if (type_ == NFT_REJECT_TCP_RST || pkt.dry) return;
+    if ((Ipv4View(pkt.skb.network()).frag_off() & kIpOffset) != 0) return;
+    nft_leave_checksum(pkt);  // it is quoted
+    icmp_send(pkt.net, pkt.skb, kIcmpDestUnreach, code_, 0);
+  }
+  NftDepends depends() const override { return NftDepends::state; }
+  std::string words(const NftRegs&) const override {
+    if (type_ == NFT_REJECT_TCP_RST) return "reject with tcp reset";
+    return fmt::format("reject with icmp type {} code {}", kIcmpDestUnreach, code_);
+  }
+
+ private:
+  std::uint32_t type_;
+  std::uint8_t code_;
+};
+
+}  // namespace
+
+Result<void> make_nft_reject(NftCompiler& c, Bytes data) {
+  // nft_reject_icmp_code(): no route, port, host, prohibited.
+  static constexpr std::array<std::uint8_t, NFT_REJECT_ICMPX_MAX + 1> kIcmpx{0, 3, 1, 13};
+  Attrs<NFTA_REJECT_MAX> a(data, "reject");
+  const std::uint32_t type = a.be32(NFTA_REJECT_TYPE).value_or(99);
+  std::uint8_t code = a.u8(NFTA_REJECT_ICMP_CODE).value_or(0);
+  if (type > NFT_REJECT_ICMPX_UNREACH) return fail("reject: no such type");
+  if (type == NFT_REJECT_ICMPX_UNREACH) {
+    if (code >= kIcmpx.size()) return fail("reject: no such code");
+    code = kIcmpx[code];
+  }
+  c.emplace<NftReject>(type, code);
+  return {};
+}
+
+}  // namespace txp
