@@ -91,12 +91,14 @@ void read_qdiscs(Counters& to) {
 
 // Adds every "packets N bytes N" of a line.
 void add_counters(const std::string& line, const std::string& name, Counters& to) {
-  std::istringstream words(line);
-  std::string word;
-  while (words >> word) {
+  // "burst 3 packets counter packets 7 bytes 700": only a number makes it a counter.
+  for (std::size_t at = line.find("packets "); at != std::string::npos;
+       at = line.find("packets ", at + 1)) {
+    std::istringstream words(line.substr(at));
+    std::string word;
     std::int64_t packets = 0;
     std::int64_t bytes = 0;
-    if (word != "packets" || !(words >> packets >> word >> bytes) || word != "bytes") continue;
+    if (!(words >> word >> packets >> word >> bytes) || word != "bytes") continue;
     to[name + ".packets"] += packets;
     to[name + ".bytes"] += bytes;
   }
