@@ -96,7 +96,11 @@ Cpu& Net::slow_cpu() {
   return *mine;
 }
 
-void Net::set_sysctls(Sysctls s) { retired.retire(sysctl_.set(new Sysctls(std::move(s)))); }
+void Net::set_sysctls(Sysctls s) {
+  sk_buff_size.store(s.sk_buff, std::memory_order_relaxed);
+  skb_small_head.store(s.skb_small_head, std::memory_order_relaxed);
+  retired.retire(sysctl_.set(new Sysctls(std::move(s))));
+}
 
 void Net::set_obstacles(std::vector<Obstacle> obstacles) {
   auto* next = obstacles.empty() ? nullptr : new std::vector<Obstacle>(std::move(obstacles));

@@ -135,6 +135,10 @@ class Net {
 
   // The IP id of an unconnected packet (__ip_select_ident()); set to pin it in tests.
   std::atomic<std::uint32_t> ip_id{0};
+  // Sysctls::sk_buff and skb_small_head, for whoever allocates outside of an RcuReader.
+  std::atomic<std::uint32_t> sk_buff_size{256};
+  std::atomic<std::uint32_t> skb_small_head{576};
+  std::atomic<std::uint64_t> sock_cookie{0};  // SO_COOKIE of the newest socket
   // Our own seed of the multipath hash, for when net.ipv4.fib_multipath_hash_seed gives none.
   std::uint32_t multipath_seed = 0;
 };

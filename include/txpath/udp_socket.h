@@ -53,6 +53,8 @@ class UdpSocket {
                                             std::span<const std::uint8_t> value);
   [[nodiscard]] SockResult<void> set_option(int level, int name, int value);
   [[nodiscard]] SockResult<int> option(int level, int name);
+  // Into `value`, cut to its size; answers the bytes written.
+  [[nodiscard]] SockResult<std::size_t> option(int level, int name, std::span<std::uint8_t> value);
   // O_NONBLOCK: a full send buffer answers EAGAIN instead of waiting. Off at first.
   void set_nonblocking(bool on);
 
@@ -69,6 +71,11 @@ class UdpSocket {
   // The oldest datagram that came for this socket. Never waits: EAGAIN when there is none;
   // ECONNREFUSED and its like when an ICMP error came. Net::poll() takes datagrams in.
   [[nodiscard]] SockResult<Datagram> recv();
+
+  // recvmsg(2) with MSG_ERRQUEUE (ICMP errors with IP_RECVERR, send stamps with SO_TIMESTAMPING),
+  // MSG_PEEK and MSG_TRUNC: msg_name is a sockaddr_in; msg_control and msg_flags are filled in.
+  // Never waits.
+  [[nodiscard]] SockResult<std::size_t> receive_message(msghdr& msg, int flags = 0);
 
   // getsockname(2).
   Endpoint local() const;

@@ -82,6 +82,10 @@ SockResult<int> UdpSocket::option(int level, int name) {
   return value;
 }
 
+SockResult<std::size_t> UdpSocket::option(int level, int name, std::span<std::uint8_t> value) {
+  return outside(txp::sock_getsockopt(*sk_, level, name, value));
+}
+
 void UdpSocket::set_nonblocking(bool on) { sk_->nonblocking = on; }
 
 SockResult<std::size_t> UdpSocket::send(std::span<const std::uint8_t> payload, int flags) {
@@ -135,6 +139,29 @@ SockResult<Datagram> UdpSocket::recv() {
   auto got = txp::udp_recvmsg(*sk_);
   if (!got) return outside(got.error());
   return Datagram{outside(got->from), outside(got->to), std::move(got->payload)};
+}
+
+SockResult<std::size_t> UdpSocket::receive_message(msghdr& m, int flags) {
+  txp::RecvMsg msg;
+  msg.iov = {m.msg_iov, m.msg_iovlen};
+  msg.control = {static_cast<std::uint8_t*>(m.msg_control),
+                 m.msg_control != nullptr ? m.msg_controllen : 0};
+  msg.flags = flags;
+  const auto got = txp::udp_recvmsg(*sk_, msg);
+  if (!got) return outside(got.error());
+  if (m.msg_name != nullptr && msg.name) {
+    sockaddr_in name{};
+    name.sin_family = AF_INET;
+    name.sin_port = htons(msg.name->port);
+    name.sin_addr.s_addr = htonl(msg.name->addr.host);
+    std::memcpy(m.msg_name, &name, std::min<std::size_t>(m.msg_namelen, sizeof name));
+    m.msg_namelen = sizeof name;
+  } else {
+    m.msg_namelen = 0;
+  }
+  m.msg_controllen = msg.controllen;
+  m.msg_flags = msg.msg_flags;
+  return *got;
 }
 
 Endpoint UdpSocket::local() const { return {Ipv4Address{sk_->inet_saddr.host}, sk_->inet_num}; }

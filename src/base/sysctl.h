@@ -47,6 +47,10 @@ struct Sysctls {
   std::uint32_t tcp_rmem[3] = {4096, 131072, 6291456};  // bytes
   int optmem_max = 131072;                              // bytes
   int igmp_max_memberships = 20;
+  // How the kernel was built (mirror/read_kernel.cc).
+  std::uint32_t hz = 250;              // CONFIG_HZ, which rounds a socket's timeouts
+  std::uint32_t sk_buff = 256;         // bytes: SKB_DATA_ALIGN(sizeof(struct sk_buff))
+  std::uint32_t skb_small_head = 576;  // bytes: SKB_SMALL_HEAD_CACHE_SIZE
   friend bool operator==(const Sysctls&, const Sysctls&) = default;
 };
 

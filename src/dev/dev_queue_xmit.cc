@@ -12,6 +12,8 @@
 #include "dev/netdevice.h"
 #include "net.h"
 #include "observe/trace.h"
+#include "socket/error_queue.h"
+#include "socket/timestamping.h"
 
 namespace txp {
 namespace {
@@ -98,6 +100,7 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
   skb->set_mac_header();
   enter(net, Stage::dev_queue_xmit, *skb);
   if (skb->trace != nullptr) skb->trace->by(Stage::dev_queue_xmit, dev.link());
+  if ((skb->tx_flags & kSkbTxSchedTstamp) != 0) skb_tstamp_tx(*skb, kScmTstampSched);
   qdisc_pkt_len_init(*skb);
 
   std::string_view kind;

@@ -10,6 +10,8 @@
 #include "dev/skb_gso_segment.h"
 #include "net.h"
 #include "observe/trace.h"
+#include "socket/error_queue.h"
+#include "socket/timestamping.h"
 
 namespace txp {
 namespace {
@@ -56,6 +58,10 @@ NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, boo
   const std::uint32_t len = skb->len;
   Trace* trace = skb->trace;
   Frames frames;
+  if ((skb->tx_flags & kSkbTxSwTstamp) != 0) {  // skb_tx_timestamp(), which every driver calls
+    skb_tstamp_tx(*skb, kScmTstampSnd);
+    skb->tx_flags &= static_cast<std::uint8_t>(~kSkbTxSwTstamp);
+  }
   if (trace != nullptr) frames = wire_frames(net, *skb);
 
   if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) {

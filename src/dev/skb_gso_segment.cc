@@ -110,10 +110,13 @@ SkbPtr udp_gso_segment(Net& net, const Skb& skb) {
     left -= n;
     ++segments;
     Skb* raw = seg.get();
-    if (last == nullptr)
+    if (last == nullptr) {
+      seg->tx_flags = skb.tx_flags;
+      seg->tskey = skb.tskey;
       first = std::move(seg);
-    else
+    } else {
       last->next = seg.release();
+    }
     last = raw;
   }
   born(net, segments - 1);

@@ -7,11 +7,9 @@
 // (TXPATH_DRIVER_ERROR). Software checksums; no PACKET_VNET_HDR.
 #include "drivers/af_packet.h"
 
-#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,9 +18,9 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
-#include <thread>
 
 #include "dev/netdevice.h"
+#include "drivers/packet_socket.h"
 #include "net.h"
 #include "sched/registry.h"
 #include "softirq/net_tx_action.h"
@@ -33,35 +31,6 @@ namespace {
 
 constexpr int kMaxRefusals = 64;  // of one frame with ENOBUFS, before it is given up
 constexpr int kNaps = 100;        // of one millisecond, over a device without a discipline
-
-std::unexpected<Error> call_failed(const std::string& dev, const char* call, int code) {
-  std::string what = "af_packet on " + dev + ": " + call + ": " + std::strerror(code);
-  if (code == EPERM || code == EACCES) what += " (needs CAP_NET_RAW)";
-  return fail(std::move(what));
-}
-
-int packet_socket(int netns_fd) {
-  constexpr int kType = SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK;
-  if (netns_fd < 0) return ::socket(AF_PACKET, kType, 0);  // protocol 0: receives nothing
-  int fd = -1;
-  int code = 0;
-  // setns() moves a thread; a short-lived one is moved, not the caller.
-  std::thread([&] {
-    if (::setns(netns_fd, CLONE_NEWNET) == 0) fd = ::socket(AF_PACKET, kType, 0);
-    code = errno;
-  }).join();
-  if (fd < 0) errno = code;
-  return fd;
-}
-
-// The same socket at `min_fd` or above. Where there is no room it stays where it is.
-int moved_up(int fd, int min_fd) {
-  if (fd < 0 || fd >= min_fd) return fd;
-  const int high = ::fcntl(fd, F_DUPFD_CLOEXEC, min_fd);
-  if (high < 0) return fd;
-  ::close(fd);
-  return high;
-}
 
 class AfPacketDriver final : public Driver {
  public:
@@ -74,8 +43,12 @@ class AfPacketDriver final : public Driver {
     int refusals = 0;      // of the frame at the head
   };
 
-  AfPacketDriver(const AfPacketOptions& options, std::vector<Ring> rings, int ifindex)
-      : options_(options), rings_(std::move(rings)) {
+  AfPacketDriver(const AfPacketOptions& options, std::vector<Ring> rings, int ifindex, bool bypass,
+                 std::unique_ptr<IcmpErrorReceiver> receiver)
+      : options_(options),
+        rings_(std::move(rings)),
+        bypass_(bypass),
+        receiver_(std::move(receiver)) {
     address_.sll_family = AF_PACKET;
     address_.sll_protocol = __builtin_bswap16(kEthPIp);
     address_.sll_ifindex = ifindex;
@@ -120,8 +93,10 @@ class AfPacketDriver final : public Driver {
     return NetdevTx::ok;
   }
 
-  std::size_t poll(Net& net, NetDevice& dev, std::size_t) override {
-    std::size_t done = 0;
+  int fd() const override { return receiver_->fd(); }
+
+  std::size_t poll(Net& net, NetDevice& dev, std::size_t budget) override {
+    std::size_t done = receiver_->poll(net, dev, budget);
     for (std::size_t i = 0; i < rings_.size(); ++i) {
       TxQueue& txq = *dev.tx[i];
       {
@@ -193,6 +168,13 @@ class AfPacketDriver final : public Driver {
         continue;
       }
       if (errno == EINTR) continue;
+      if (errno == EMSGSIZE && send_long_frame(options_.netns_fd, address_.sll_ifindex, bypass_,
+                                               {static_cast<const std::uint8_t*>(parts[0].iov_base),
+                                                parts[0].iov_len})) {
+        sent_.fetch_add(1, std::memory_order_relaxed);
+        consume(pop(net, dev, ring));
+        continue;
+      }
       if (errno == EAGAIN || (errno == ENOBUFS && ++ring.refusals < kMaxRefusals)) return;
       lose_head(net, dev, ring);
     }
@@ -210,6 +192,8 @@ class AfPacketDriver final : public Driver {
 
   const AfPacketOptions options_;
   std::vector<Ring> rings_;  // by queue, each under its transmit lock
+  const bool bypass_;        // PACKET_QDISC_BYPASS
+  const std::unique_ptr<IcmpErrorReceiver> receiver_;
   sockaddr_ll address_{};
   Net* net_ = nullptr;  // of the last frame; rings hold none before
   NetDevice* dev_ = nullptr;
@@ -230,12 +214,12 @@ Result<std::unique_ptr<Driver>> make_af_packet(const NetDevice& dev,
   const auto give_up = [&](const char* call) {
     const int code = errno;
     for (const auto& r : rings) ::close(r.fd);
-    return call_failed(name, call, code);
+    return packet_call_failed(name, call, code);
   };
   int ifindex = 0;
   for (std::size_t i = 0; i < dev.tx.size(); ++i) {
     AfPacketDriver::Ring ring;
-    ring.fd = moved_up(packet_socket(options.netns_fd), options.min_fd);
+    ring.fd = packet_socket(options.netns_fd, options.min_fd);
     if (ring.fd < 0) return give_up("socket()");
     ring.slots.resize(std::max<std::size_t>(options.ring, 1));
     const int fd = ring.fd;
@@ -252,9 +236,17 @@ Result<std::unique_ptr<Driver>> make_af_packet(const NetDevice& dev,
     if (bypass && ::setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof one) != 0)
       return give_up("PACKET_QDISC_BYPASS");
   }
-  if (options.fds != nullptr)
+  auto receiver = IcmpErrorReceiver::open(dev, ifindex, options.netns_fd, options.min_fd);
+  if (!receiver) {
+    for (const auto& r : rings) ::close(r.fd);
+    return std::unexpected(receiver.error());
+  }
+  if (options.fds != nullptr) {
     for (const auto& r : rings) options.fds->push_back(r.fd);
-  return std::make_unique<AfPacketDriver>(options, std::move(rings), ifindex);
+    options.fds->push_back((*receiver)->fd());
+  }
+  return std::make_unique<AfPacketDriver>(options, std::move(rings), ifindex, bypass,
+                                          std::move(*receiver));
 }
 
 }  // namespace txp

@@ -22,8 +22,8 @@ struct AfPacketOptions {
   std::vector<int>* fds = nullptr;  // gets the descriptors
 };
 
-// Sends only; what comes in on the interface is the kernel's. Errors: no such interface, no
-// CAP_NET_RAW.
+// What comes in on the interface is the kernel's, but for ICMP errors about UDP, which the Net's
+// own sockets hear of too (poll()). Errors: no such interface, no CAP_NET_RAW.
 [[nodiscard]] Result<std::unique_ptr<Driver>> make_af_packet(const NetDevice& dev,
                                                              const AfPacketOptions& options = {});
 

@@ -30,6 +30,8 @@ void count(Net& net, std::uint8_t type) {
     case kIcmpDestUnreach: snmp(net, Snmp::IcmpInDestUnreachs); break;
     case kIcmpTimeExceeded: snmp(net, Snmp::IcmpInTimeExcds); break;
     case kIcmpParameterProb: snmp(net, Snmp::IcmpInParmProbs); break;
+    case kIcmpSourceQuench: snmp(net, Snmp::IcmpInSrcQuenchs); break;
+    case kIcmpRedirect: snmp(net, Snmp::IcmpInRedirects); break;
     case kIcmpEcho: snmp(net, Snmp::IcmpInEchos); break;
     case kIcmpEchoReply: snmp(net, Snmp::IcmpInEchoReps); break;
     default: break;
@@ -47,8 +49,7 @@ bool frag_needed_info(Net& net, const IcmpHeader& icmp, std::uint32_t& info) {
 }
 
 // icmp_unreach(). `quoted` is the packet that the error is about.
-void icmp_unreach(Net& net, SkbPtr skb, const IcmpHeader& icmp,
-                  std::span<const std::uint8_t> quoted) {
+void icmp_unreach(Net& net, SkbPtr skb, const IcmpHeader& icmp, std::span<std::uint8_t> quoted) {
   if (quoted.size() < kIpHlen) return error(net, std::move(skb), DropReason::NOT_SPECIFIED);
   const std::size_t hlen = std::size_t{static_cast<std::uint8_t>(quoted[0] & 0xf)} * 4;
   if (hlen < kIpHlen) return error(net, std::move(skb), DropReason::IP_INHDR);
@@ -68,10 +69,8 @@ void icmp_unreach(Net& net, SkbPtr skb, const IcmpHeader& icmp,
     snmp(net, Snmp::IcmpInErrors);
     return consume(std::move(skb));
   }
-  const auto inner = Ipv4Header::parse(quoted);
-  if (inner && inner->protocol == kIpProtoUdp)
-    udp_err(net, inner->saddr, inner->daddr, quoted.subspan(hlen), icmp.type, icmp.code, info,
-            skb->dev->ifindex);
+  const bool is_v4 = (quoted[0] >> 4) == 4;
+  if (is_v4 && Ipv4View(quoted.data()).protocol() == kIpProtoUdp) udp_err(net, *skb, quoted, info);
   consume(std::move(skb));
 }
 
@@ -97,7 +96,7 @@ void icmp_rcv(Net& net, SkbPtr skb) {
     case kIcmpSourceQuench:
     case kIcmpTimeExceeded:
     case kIcmpParameterProb:
-      return icmp_unreach(net, std::move(skb), *icmp, bytes.subspan(kIcmpHlen));
+      return icmp_unreach(net, std::move(skb), *icmp, skb->bytes().subspan(kIcmpHlen));
     case kIcmpEcho:
       if (!net.sysctl().icmp_echo_ignore_all) icmp_reply(net, *skb);
       break;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // icmp_send: an ICMP error about a packet; icmp_reply: the answer to an echo request.
 //
-// Kernel twin: net/ipv4/icmp.c, __icmp_send(), icmp_reply(), icmp_push_reply(); net/ipv4/route.c,
-// fib_compute_spec_dst().
-// Differs: no rate limits (icmp_ratelimit, icmp_msgs_per_sec); IP options are not echoed; the
-// message is built at once instead of through a corked socket, so it has no socket's charge. In a
-// mirrored namespace (NeighOwner::kernel) the kernel answers received packets, not we; what comes
-// in on our own loopback only we have seen.
+// Kernel twin: net/ipv4/icmp.c, __icmp_send(), icmp_reply(), icmp_push_reply().
+// Differs: no rate limits (icmp_ratelimit, icmp_msgs_per_sec); the message is built at once instead
+// of through a corked socket, so it has no socket's charge. In a mirrored namespace
+// (NeighOwner::kernel) the kernel answers received packets, not we; what comes in on our own
+// loopback only we have seen.
 // Drops: none of its own; the message is a packet of the send path like any other.
 #include <algorithm>
 #include <cstring>
@@ -14,6 +13,7 @@
 #include "dev/netdevice.h"
 #include "ip/icmp.h"
 #include "ip/ip.h"
+#include "ip/ip_options.h"
 #include "neigh/neighbour.h"
 #include "net.h"
 #include "route/ip_route.h"
@@ -51,15 +51,17 @@ void count_sent(Net& net, std::uint8_t type) {
 }
 
 // icmp_push_reply(): `message` is the ICMP header's place and what follows it.
-void push(Net& net, SkbPtr skb, const Flow4& fl4, const Rtable& rt, std::uint8_t tos) {
+void push(Net& net, SkbPtr skb, const Flow4& fl4, const Rtable& rt, std::uint8_t tos,
+          const IpOptions& opt) {
   const std::span<std::uint8_t> message = skb->bytes();
   store_be16(&message[2], 0);
   store_be16(&message[2], csum_fold(csum_partial(message, 0)));
   const std::uint8_t type = message[0];
   skb->set_transport_header();
-  skb->push(kIpHlen);
+  skb->push(kIpHlen + opt.optlen);
   skb->set_network_header();
   Ipv4Header ip;
+  ip.ihl = static_cast<std::uint8_t>(5 + opt.optlen / 4);
   ip.tos = tos;
   ip.ttl = rt.hoplimit != 0 ? rt.hoplimit : net.sysctl().ip_default_ttl;
   if (rt.type == RouteType::multicast) ip.ttl = 1;
@@ -68,6 +70,7 @@ void push(Net& net, SkbPtr skb, const Flow4& fl4, const Rtable& rt, std::uint8_t
   ip.daddr = fl4.daddr;
   ip.emit(skb->network());
   ip_select_ident_segs(net, *skb, nullptr, 1);
+  ip_options_build(net, *skb, opt, fl4.daddr);
   skb->mark = fl4.mark;
   skb->rt = rt;
   skb->fl4 = fl4;
@@ -78,12 +81,12 @@ void push(Net& net, SkbPtr skb, const Flow4& fl4, const Rtable& rt, std::uint8_t
 }
 
 SkbPtr new_message(Net& net, std::size_t len) {
-  SkbPtr skb = alloc_skb(net, kLlReserved + kIpHlen + len);
+  SkbPtr skb = alloc_skb(net, kLlReserved + kIpMaxHlen + len);
   if (!skb) {
     snmp(net, Snmp::IcmpOutErrors);
     return nullptr;
   }
-  skb->reserve(kLlReserved + kIpHlen);
+  skb->reserve(kLlReserved + kIpMaxHlen);
   skb->put(len);
   return skb;
 }
@@ -112,6 +115,8 @@ void icmp_send(Net& net, const Skb& about, std::uint8_t type, std::uint8_t code,
   if ((ip.frag_off() & kIpOffset) != 0) return;
   if (icmp_is_error(type) && is_icmp_error_itself(about, ip)) return;
 
+  const std::optional<IpOptions> opt = ip_options_echo(net, about);
+  if (!opt) return;
   Flow4 fl4;
   const std::uint8_t tos =
       icmp_is_error(type) ? static_cast<std::uint8_t>((ip.tos() & kTosMask) | kTosPrec) : ip.tos();
@@ -127,8 +132,9 @@ void icmp_send(Net& net, const Skb& about, std::uint8_t type, std::uint8_t code,
   if (!rt) return;
 
   const std::size_t room_for_message = std::min(rt->mtu, kMostQuoted);
-  if (room_for_message <= kIpHlen + kIcmpHlen + kIpHlen) return;
-  const std::size_t room = room_for_message - kIpHlen - kIcmpHlen;
+  const std::size_t headers = kIpHlen + opt->optlen + kIcmpHlen;
+  if (room_for_message <= headers + kIpHlen) return;
+  const std::size_t room = room_for_message - headers;
   const auto pulled = static_cast<std::size_t>(about.data - about.network());
   const std::size_t quoted = std::min(room, pulled + about.len);
   if (fl4.saddr.is_zero()) fl4.saddr = kInaddrDummy;
@@ -136,16 +142,17 @@ void icmp_send(Net& net, const Skb& about, std::uint8_t type, std::uint8_t code,
   if (!skb) return;
   IcmpHeader{type, code, 0, info}.emit(skb->data);
   copy_from_network(about, quoted, skb->data + kIcmpHlen);
-  push(net, std::move(skb), fl4, *rt, tos);
+  push(net, std::move(skb), fl4, *rt, tos, *opt);
 }
 
 void icmp_reply(Net& net, const Skb& request) {
   if (kernel_answers(net, request)) return;
+  const std::optional<IpOptions> opt = ip_options_echo(net, request);
+  if (!opt) return;
   const Ipv4View ip(request.network());
   Flow4 fl4;
   fl4.daddr = ip.saddr();
-  // fib_compute_spec_dst(): the address asked, or one of ours towards the asker.
-  fl4.saddr = request.rt.is_broadcast || request.rt.is_multicast ? Ip4{} : ip.daddr();
+  fl4.saddr = fib_compute_spec_dst(net, request);
   fl4.mark = net.sysctl().fwmark_reflect ? request.mark : 0;
   fl4.tos = ip.tos() & 0x1c;
   fl4.proto = kIpProtoIcmp;
@@ -156,7 +163,7 @@ void icmp_reply(Net& net, const Skb& request) {
   if (!skb) return;
   std::memcpy(skb->data, request.data, request.len);
   skb->data[0] = kIcmpEchoReply;
-  push(net, std::move(skb), fl4, *rt, ip.tos());
+  push(net, std::move(skb), fl4, *rt, ip.tos(), *opt);
 }
 
 }  // namespace txp

@@ -22,6 +22,9 @@ struct IpcmCookie {
   std::uint32_t mark = 0;
   std::uint32_t priority = 0;
   Nanos transmit_time = 0;
+  std::uint32_t tsflags = 0;               // SO_TIMESTAMPING
+  std::optional<std::uint32_t> ts_opt_id;  // SCM_TS_OPT_ID
+  std::optional<IpOptions> opt;            // IP_RETOPTS, else the socket's
 };
 
 // Payload into skbs, for a datagram that goes at once. `length` counts the transport header
@@ -35,8 +38,9 @@ struct IpcmCookie {
 // ip_finish_skb() at the end or ip_flush_pending_frames().
 [[nodiscard]] SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc,
                                              const Rtable& rt);
-[[nodiscard]] SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& msg,
-                                              std::uint32_t length, std::uint32_t transhdrlen);
+[[nodiscard]] SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork,
+                                              const MsgHdr& msg, std::uint32_t length,
+                                              std::uint32_t transhdrlen);
 void ip_flush_pending_frames(Cork& cork);
 // __ip_make_skb(): the queue as one skb with its IP header; null when the queue is empty.
 SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* trace);

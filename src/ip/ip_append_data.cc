@@ -10,6 +10,8 @@
 #include "dev/netdevice.h"
 #include "ip/ip.h"
 #include "net.h"
+#include "socket/error_queue.h"
+#include "socket/timestamping.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
 #include "wire/udp.h"
@@ -37,7 +39,7 @@ SockResult<SkbPtr> sock_alloc_send_skb(Net& net, Sock& sk, std::uint32_t size,
   }
   SkbPtr skb = alloc_skb(net, size);
   if (!skb) return err(ENOBUFS);
-  skb->truesize = skb_truesize(charged);
+  skb->truesize = skb_truesize(net, charged);
   skb_set_owner_w(*skb, sk);
   return skb;
 }
@@ -49,7 +51,7 @@ SockResult<SkbPtr> alloc_later_part(Net& net, Sock& sk, std::uint32_t size, std:
   if (sk.wmem_alloc.load(std::memory_order_relaxed) > limit) return err(ENOBUFS);
   SkbPtr skb = alloc_skb(net, size);
   if (!skb) return err(ENOBUFS);
-  skb->truesize = skb_truesize(charged);
+  skb->truesize = skb_truesize(net, charged);
   skb_set_owner_w(*skb, sk);
   return skb;
 }
@@ -63,6 +65,15 @@ void take_payload(Skb& skb, IovReader& from, std::uint8_t* to, std::uint32_t n,
     skb.csum = csum_block_add(skb.csum, from.csum_and_copy(to, n), offset);
 }
 
+// __sock_tx_timestamp()
+std::uint8_t sock_tx_timestamp(std::uint32_t tsflags) {
+  unsigned flags = 0;
+  if ((tsflags & SOF_TIMESTAMPING_TX_SOFTWARE) != 0) flags |= kSkbTxSwTstamp;
+  if ((tsflags & SOF_TIMESTAMPING_TX_SCHED) != 0) flags |= kSkbTxSchedTstamp;
+  if ((tsflags & SOF_TIMESTAMPING_TX_HARDWARE) != 0) flags |= kSkbTxHwTstamp;
+  return static_cast<std::uint8_t>(flags);
+}
+
 }  // namespace
 
 SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc,
@@ -70,6 +81,10 @@ SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc
   constexpr std::uint32_t kMinMtu = 68;  // inetdev_valid_mtu(), RFC 791
   cork.fragsize = ip_sk_use_pmtu(sk) ? rt.mtu : rt.dev->mtu();
   if (cork.fragsize < kMinMtu) return err(ENETUNREACH);
+  if (ipc.opt) {
+    cork.opt = ipc.opt;
+    cork.addr = ipc.addr;
+  }
   cork.gso_size = ipc.gso_size;
   cork.rt = rt;
   cork.length = 0;
@@ -78,17 +93,23 @@ SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc
   cork.mark = ipc.mark;
   cork.priority = ipc.priority;
   cork.transmit_time = ipc.transmit_time;
+  cork.tx_flags = sock_tx_timestamp(ipc.tsflags);
+  cork.ts_opt_id = ipc.ts_opt_id;
   return {};
 }
 
-SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& msg,
+SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, const MsgHdr& msg,
                                 std::uint32_t length, std::uint32_t transhdrlen) {
   const std::uint32_t mtu = cork.gso_size != 0 ? kIpMaxMtu : cork.fragsize;
-  const std::uint32_t fragheaderlen = kIpHlen;
+  const std::uint32_t fragheaderlen = kIpHlen + (cork.opt ? cork.opt->optlen : 0U);
   const std::uint32_t maxfraglen = ((mtu - fragheaderlen) & ~7U) + fragheaderlen;
   const std::uint32_t maxnonfragsize = ip_sk_ignore_df(sk) ? kIpMaxMtu : mtu;
   const bool more = (msg.flags & MSG_MORE) != 0;
-  if (cork.length + length > maxnonfragsize - fragheaderlen) return err(EMSGSIZE);
+  if (cork.length + length > maxnonfragsize - fragheaderlen) {
+    ip_local_error(sk, EMSGSIZE, fl4.daddr, sk.inet_dport,
+                   mtu - (fragheaderlen - std::uint32_t{kIpHlen}));
+    return err(EMSGSIZE);
+  }
 
   // The first part of a datagram that stays whole: the driver may do its checksum.
   IpSummed summed = IpSummed::none;
@@ -98,6 +119,10 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& ms
 
   IovReader from(msg.iov);
   cork.length += length;
+  // hold_tskey: the call has a key of its own, given back when it fails.
+  const bool hold_tskey = cork.tx_flags != 0 && (sk.tsflags & SOF_TIMESTAMPING_OPT_ID) != 0;
+  std::uint32_t tskey = 0;
+  if (hold_tskey) tskey = cork.ts_opt_id ? *cork.ts_opt_id : sk.tskey.fetch_add(1);
   Skb* skb = cork.queue.peek_tail();
   while (length > 0 || skb == nullptr) {
     // What still fits into the current part; not to the brim when another part must follow.
@@ -126,6 +151,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& ms
                                   : alloc_later_part(net, sk, room + kHhLen, charged);
     if (!made) {
       cork.length -= length;
+      if (hold_tskey && !cork.ts_opt_id) sk.tskey.fetch_sub(1);
       // A blocking send that only waits for room has not failed yet; sock_sendmsg() comes again.
       if (made.error().code != EAGAIN || sk.nonblocking || (msg.flags & MSG_DONTWAIT) != 0)
         snmp(net, Snmp::IpOutDiscards);
@@ -134,6 +160,8 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& ms
     skb = made->get();
     skb->trace = msg.trace;
     skb->ip_summed = summed;
+    skb->tx_flags = std::exchange(cork.tx_flags, std::uint8_t{0});
+    skb->tskey = std::exchange(tskey, 0U);
     skb->reserve(kHhLen);
     skb->set_network_header();
     std::uint8_t* data = skb->put(fraglen) + fragheaderlen;
@@ -156,6 +184,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, Cork& cork, const MsgHdr& ms
 }
 
 void ip_flush_pending_frames(Cork& cork) {
+  cork.opt.reset();  // ip_cork_release()
   while (!cork.queue.empty()) free_skb(cork.queue.pop_front());
 }
 

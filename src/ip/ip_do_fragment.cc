@@ -2,7 +2,7 @@
 // ip_do_fragment: one datagram into fragments of at most one MTU (RFC 791).
 //
 // Kernel twin: net/ipv4/ip_output.c, ip_do_fragment(), ip_fraglist_*(), ip_frag_next().
-// Differs: no IP options (ip_options_fragment()). A part that may not go on because an earlier
+// Differs: a part that may not go on because an earlier
 // fragment was refused is counted as TXPATH_FRAG_SIBLING; the kernel frees it without a reason.
 // Drops: NOMEM, TXPATH_FRAG_SIBLING. Counts IpFragCreates, IpFragOKs, IpFragFails.
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 #include "dev/netdevice.h"
 #include "ip/ip.h"
+#include "ip/ip_options.h"
 #include "net.h"
 #include "observe/trace.h"
 #include "wire/ipv4.h"
@@ -20,10 +21,10 @@ namespace {
 constexpr std::size_t kFragmentHeadroom = 32;  // LL_RESERVED_SPACE() of an Ethernet device
 constexpr Stage kStage = Stage::ip_finish_output;
 
-void trace_fragments(const Skb& skb, std::size_t space) {
+void trace_fragments(const Skb& skb, std::size_t hlen, std::size_t space) {
   if (skb.trace == nullptr) return;
   skb.trace->result(kStage, "fragmented");
-  const std::size_t payload = skb.len - kIpHlen;
+  const std::size_t payload = skb.len - hlen;
   skb.trace->out(kStage, "fragments", static_cast<std::int64_t>((payload + space - 1) / space));
 }
 
@@ -59,6 +60,7 @@ TxResult send_fraglist(Net& net, SkbPtr skb, std::size_t hlen, FragmentOutput ou
   head.set_frag_off(kIpMf);
   head.send_check();
   std::size_t offset = 0;
+  bool first = true;
   for (;;) {
     SkbPtr next(rest);
     if (next) {
@@ -72,7 +74,10 @@ TxResult send_fraglist(Net& net, SkbPtr skb, std::size_t hlen, FragmentOutput ou
       Ipv4View ip(next->data);
       ip.set_frag_off(static_cast<std::uint16_t>((offset >> 3) | (rest != nullptr ? kIpMf : 0)));
       ip.set_tot_len(static_cast<std::uint16_t>(next->len));
+      // Once: the later ones copy their header from this one.
+      if (first && hlen > kIpHlen) ip_options_fragment(*next);
       ip.send_check();
+      first = false;
     }
     const TxResult result = output(net, std::move(skb));
     if (result.ok()) snmp(net, Snmp::IpFragCreates);
@@ -140,6 +145,7 @@ TxResult send_copies(Net& net, SkbPtr skb, std::size_t hlen, std::size_t space,
       return failed(net, result);
     }
     snmp(net, Snmp::IpFragCreates);
+    if (first && hlen > kIpHlen) ip_options_fragment(*skb);
     first = false;
   }
   consume(std::move(skb));
@@ -158,7 +164,7 @@ TxResult ip_do_fragment(Net& net, SkbPtr skb, FragmentOutput output) {
   std::size_t mtu = ip_skb_dst_mtu(*skb);
   if (skb->frag_max_size != 0) mtu = std::min<std::size_t>(mtu, skb->frag_max_size);
   const std::size_t space = mtu - hlen;
-  trace_fragments(*skb, space & ~std::size_t{7});
+  trace_fragments(*skb, hlen, space & ~std::size_t{7});
   if (skb->frag_list != nullptr && fraglist_fits(*skb, hlen, space))
     return send_fraglist(net, std::move(skb), hlen, output);
   return send_copies(net, std::move(skb), hlen, space, output);

@@ -3,14 +3,14 @@
 //
 // Kernel twin: net/ipv4/ip_output.c, ip_make_skb() and __ip_make_skb(); include/net/ip.h,
 // ip_select_ident_segs().
-// Differs: no IP options yet (IP_OPTIONS is refused as unknown by sock_setsockopt()); the id of an
-// unconnected packet comes from one counter instead of the kernel's hash of counters: both are
-// random to an observer, and `explain` masks the field.
-// Drops: none; see ip_append_data() for its errors.
+// Differs: the id of an unconnected packet comes from one counter instead of the kernel's hash of
+// counters: both are random to an observer, and `explain` masks the field. Drops: none; see
+// ip_append_data() for its errors.
 #include <netinet/in.h>
 
 #include "dev/netdevice.h"
 #include "ip/ip.h"
+#include "ip/ip_options.h"
 #include "net.h"
 #include "observe/trace.h"
 #include "wire/ipv4.h"
@@ -64,11 +64,12 @@ void ip_select_ident_segs(Net& net, Skb& skb, Sock* sk, unsigned segs) {
 SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* trace) {
   SkbPtr skb = cork.queue.pop_front();
   if (!skb) return nullptr;
+  const auto hlen = static_cast<std::size_t>(skb->transport_header - skb->network_header);
   // The other parts lose their empty IP header and hang on the first, which carries every charge.
   if (Skb* part = cork.queue.release_chain(); part != nullptr) {
     skb->frag_list = part;
     for (; part != nullptr; part = part->next) {
-      part->pull(kIpHlen);
+      part->pull(hlen);
       skb->len += part->len;
       skb->data_len += part->len;
       skb->truesize += part->truesize;
@@ -78,6 +79,7 @@ SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* tr
   const Rtable& rt = cork.rt;
   skb->ignore_df = ip_sk_ignore_df(sk);
   Ipv4Header h;
+  h.ihl = static_cast<std::uint8_t>(hlen / 4);
   if (sk.pmtudisc == IP_PMTUDISC_DO || sk.pmtudisc == IP_PMTUDISC_PROBE ||
       (skb->len <= rt.mtu && ip_dont_fragment(sk, rt)))
     h.frag_off = kIpDf;
@@ -88,6 +90,10 @@ SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* tr
   h.daddr = fl4.daddr;
   h.emit(skb->network());
   ip_select_ident_segs(net, *skb, &sk, 1);
+  if (cork.opt) {
+    ip_options_build(net, *skb, *cork.opt, cork.addr);
+    cork.opt.reset();  // ip_cork_release()
+  }
   skb->priority = cork.priority;
   skb->mark = cork.mark;
   skb->tstamp = cork.transmit_time;
@@ -106,7 +112,7 @@ SockResult<SkbPtr> ip_make_skb(Net& net, Sock& sk, Flow4& fl4, const MsgHdr& msg
   enter(net, Stage::ip_make_skb, msg.trace, length - transhdrlen);
   if ((msg.flags & kMsgProbe) != 0) return SkbPtr();
   if (auto ok = ip_setup_cork(sk, cork, ipc, rt); !ok) return std::unexpected(ok.error());
-  if (auto ok = ip_append_data(net, sk, cork, msg, length, transhdrlen); !ok) {
+  if (auto ok = ip_append_data(net, sk, fl4, cork, msg, length, transhdrlen); !ok) {
     ip_flush_pending_frames(cork);
     return std::unexpected(ok.error());
   }

@@ -4,13 +4,14 @@
 // Kernel twin: net/ipv4/ip_input.c, ip_rcv_core(), ip_rcv_finish_core(), ip_local_deliver(),
 // ip_protocol_deliver_rcu(); net/ipv4/ip_options.c; net/ipv4/route.c, ip_error().
 // Differs: nothing is forwarded (with forwarding on, a stranger's packet is unknown); no netfilter
-// input hooks; options are only checked for their form, and source routes refused; TCP and the
+// input hooks; source routes are refused, as accept_source_route is off; TCP and the
 // rest have no handler here, IGMP is taken without a word. Received packets are not packets of the
 // send path: their ends are counted in rx_drops.
 #include "dev/netdevice.h"
 #include "ip/icmp.h"
 #include "ip/ip.h"
 #include "ip/ip_input.h"
+#include "ip/ip_options.h"
 #include "neigh/neighbour.h"
 #include "net.h"
 #include "udp/udp_table.h"
@@ -21,10 +22,6 @@ namespace txp {
 namespace {
 
 constexpr std::uint8_t kIpProtoIgmp = 2;
-constexpr std::uint8_t kOptEnd = 0;
-constexpr std::uint8_t kOptNoop = 1;
-constexpr std::uint8_t kOptLsrr = 0x83;
-constexpr std::uint8_t kOptSsrr = 0x89;
 
 Snmp ecn_counter(std::uint8_t tos) {
   constexpr Snmp kByEcn[] = {Snmp::IpExtInNoECTPkts, Snmp::IpExtInECT1Pkts, Snmp::IpExtInECT0Pkts,
@@ -90,28 +87,16 @@ SkbPtr rcv_core(Net& net, SkbPtr skb) {
   return skb;
 }
 
-struct Options {
-  bool source_route = false;
-  std::size_t bad = 0;  // where the first malformed option begins, from the IP header; 0: none
-};
-
-// __ip_options_compile(), as far as form and source routes go.
-Options check_options(std::span<const std::uint8_t> o) {
-  Options found;
-  const std::uint8_t* begin = o.data();
-  while (!o.empty() && o[0] != kOptEnd) {
-    if (o[0] == kOptNoop) {
-      o = o.subspan(1);
-      continue;
-    }
-    if (o.size() < 2 || o[1] < 2 || o[1] > o.size()) {
-      found.bad = kIpHlen + static_cast<std::size_t>(o.data() - begin);
-      break;
-    }
-    if (o[0] == kOptLsrr || o[0] == kOptSsrr) found.source_route = true;
-    o = o.subspan(o[1]);
+// ip_rcv_options(): null when the packet is gone.
+SkbPtr rcv_options(Net& net, SkbPtr skb) {
+  if (const auto ok = ip_options_compile(net, *skb); !ok) {
+    icmp_send(net, *skb, kIcmpParameterProb, 0, std::uint32_t{ok.error()} << 24);
+    header_error(net, std::move(skb));
+    return nullptr;
   }
-  return found;
+  if (skb->opt.srr == 0) return skb;
+  rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
+  return nullptr;
 }
 
 // The kernel's dst_input() for what is not ours. `looped`: this host sent it, over a route that
@@ -167,16 +152,8 @@ void ip_rcv(Net& net, SkbPtr skb, NetDevice& dev) {
     skb->rt.dev = &dev;  // it comes from this host, and its route with it
   }
   if (ip.hlen() > kIpHlen) {
-    const Options options = check_options({ip.options(), ip.hlen() - kIpHlen});
-    if (options.bad != 0) {
-      icmp_send(net, *skb, kIcmpParameterProb, 0, static_cast<std::uint32_t>(options.bad) << 24);
-      header_error(net, std::move(skb));
-      return;
-    }
-    if (options.source_route) {
-      rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
-      return;
-    }
+    skb = rcv_options(net, std::move(skb));
+    if (!skb) return;
   }
   if (skb->rt.type == RouteType::multicast) {
     snmp(net, Snmp::IpExtInMcastPkts);

@@ -70,6 +70,9 @@ class NamespaceReader {
   std::vector<std::string> warnings_;
 };
 
+// How the running kernel was built, by the names of SysctlTree's "built/".
+std::vector<std::pair<std::string, std::string>> read_kernel();
+
 // The cgroup's programs that a datagram of this process meets: one obstacle each. `warn` gets a
 // sentence when they cannot be seen.
 void read_cgroup_programs(const std::function<void(const PathObstacle&)>& found,

@@ -91,6 +91,8 @@ Result<void> NamespaceReader::read_sysctls(const MessageTaker& take) {
     if (!value) continue;
     if (auto taken = give(path, *value); !taken) return taken;
   }
+  for (const auto& [name, value] : read_kernel())
+    if (auto taken = give("built/" + name, value); !taken) return taken;
   const auto per_device = [&](const std::string& dir,
                               const std::vector<std::string>& names) -> Result<void> {
     for (const std::string& dev : list_directory("/proc/sys/" + dir))

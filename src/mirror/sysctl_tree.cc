@@ -6,6 +6,7 @@
 #include <charconv>
 #include <limits>
 #include <optional>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -131,6 +132,20 @@ constexpr auto kGlobals = std::to_array<Global>({
     {"net/ipv4/igmp_max_memberships", scalar<&Sysctls::igmp_max_memberships>},
 });
 
+// Not sysctls: how the kernel was built, which its sockets showed (read_kernel.cc).
+template <auto Member, std::uint32_t Low, std::uint32_t High>
+bool built(std::string_view value, Sysctls& to) {
+  std::uint32_t n = 0;
+  if (!read_number(value, n) || n < Low || n > High) return false;
+  to.*Member = n;
+  return true;
+}
+constexpr auto kBuilt = std::to_array<Global>({
+    {"built/hz", built<&Sysctls::hz, 1, 10'000>},
+    {"built/sk_buff", built<&Sysctls::sk_buff, 128, 1024>},
+    {"built/small_head", built<&Sysctls::skb_small_head, 128, 2048>},
+});
+
 constexpr std::string_view kGc = "net/ipv4/neigh/default/gc_thresh";
 
 // How a device's value and that of `all` make one (include/linux/inetdevice.h).
@@ -213,10 +228,11 @@ Result<void> SysctlTree::set(std::string_view path, std::string_view value) {
   const auto bad = [&] {
     return fail(fmt::format("sysctl {} has the value \"{}\"", path, value.substr(0, 80)));
   };
-  for (const Global& g : kGlobals) {
-    if (g.path != path) continue;
+  for (const std::span<const Global> table : {std::span<const Global>(kGlobals), {kBuilt}}) {
+    const auto g = std::ranges::find(table, path, &Global::path);
+    if (g == table.end()) continue;
     Sysctls next = net_;
-    if (!g.read(value, next)) return bad();
+    if (!g->read(value, next)) return bad();
     net_ = std::move(next);
     return {};
   }

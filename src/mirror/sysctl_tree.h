@@ -16,7 +16,8 @@ namespace txp {
 
 class SysctlTree {
  public:
-  // One value, by its path below /proc/sys ("net/ipv4/conf/va/rp_filter"). Errors: a value that
+  // One value, by its path below /proc/sys ("net/ipv4/conf/va/rp_filter"); "built/hz" and its kin
+  // are how the kernel was built. Errors: a value that
   // the kernel would not print. A name that the engine has no use for is ignored.
   [[nodiscard]] Result<void> set(std::string_view path, std::string_view value);
 

@@ -109,7 +109,7 @@ TEST(Neigh, HostUnreachableIsNoErrorWithoutRecverr) {
 TEST(Neigh, QueueOverflowDropsTheOldest) {
   TwoNets n;
   NeighParms p;
-  p.unres_qlen_bytes = 3 * skb_truesize(64);
+  p.unres_qlen_bytes = 3 * skb_truesize(n.a.net, 64);
   n.a.parms(p);
   Sock& rx = n.b.bound(53);
   Sock& tx = n.a.sock();

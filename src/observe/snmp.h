@@ -35,6 +35,8 @@ namespace txp {
   X(Icmp, InDestUnreachs) \
   X(Icmp, InTimeExcds) \
   X(Icmp, InParmProbs) \
+  X(Icmp, InSrcQuenchs) \
+  X(Icmp, InRedirects) \
   X(Icmp, InEchos) \
   X(Icmp, InEchoReps) \
   X(Icmp, OutMsgs) \

@@ -15,6 +15,7 @@ class Net;
 class Trace;
 struct NetDevice;
 struct FibResult;
+struct Skb;
 
 // ip_route_output_flow(): the route of `fl4`; fills in fl4.saddr, fl4.daddr and fl4.oif as the
 // kernel does. Errors: ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL, ENODEV, and kUnknown (the trace
@@ -32,6 +33,8 @@ RouteType inet_dev_addr_type(Net& net, const NetDevice* dev, Ip4 addr);
 Ip4 inet_select_addr(Net& net, const NetDevice* dev, Ip4 dst, std::uint8_t scope);
 // __ip_dev_find(): the device that owns `addr`, or null.
 NetDevice* ip_dev_find(Net& net, Ip4 addr);
+// fib_compute_spec_dst(): this host's address as the sender of a received `skb` should know it.
+Ip4 fib_compute_spec_dst(Net& net, const Skb& skb);
 // ip_check_mc(): whether `dev` has joined `group`.
 bool ip_check_mc(const NetDevice& dev, Ip4 group);
 

@@ -34,17 +34,17 @@ std::uint32_t data_align(std::uint32_t n) { return (n + 63) & ~63U; }
 
 }  // namespace
 
-std::uint32_t skb_truesize(std::uint32_t linear_size) {
-  // __alloc_skb(): kmalloc_size_roundup(SKB_DATA_ALIGN(size) + SKB_DATA_ALIGN(skb_shared_info));
-  // truesize is what kmalloc really gives, plus the aligned sk_buff.
+std::uint32_t skb_truesize(const Net& net, std::uint32_t linear_size) {
+  // __alloc_skb(): a small head, else kmalloc_size_roundup(SKB_DATA_ALIGN(size) +
+  // SKB_DATA_ALIGN(skb_shared_info)), and the aligned sk_buff.
   constexpr std::uint32_t kSharedInfo = 320;
-  constexpr std::uint32_t kSkBuff = 256;
-  constexpr std::uint32_t kSmallHead = 576;  // SKB_SMALL_HEAD_CACHE_SIZE with MAX_TCP_HEADER 256
+  const std::uint32_t sk_buff = net.sk_buff_size.load(std::memory_order_relaxed);
+  const std::uint32_t small_head = net.skb_small_head.load(std::memory_order_relaxed);
   const std::uint32_t want = data_align(linear_size) + kSharedInfo;
-  if (want <= kSmallHead) return kSkBuff + kSmallHead;
+  if (want <= small_head) return sk_buff + small_head;
   std::uint32_t slab = 1024;
   while (slab < want) slab *= 2;
-  return kSkBuff + slab;
+  return sk_buff + slab;
 }
 
 void SkbDeleter::operator()(Skb* skb) const {
@@ -145,7 +145,7 @@ SkbPtr alloc_skb(Net& net, std::size_t size) {
   Skb* skb = net.this_cpu().pool.get(size);
   if (skb == nullptr) return nullptr;
   skb->net = &net;
-  skb->truesize = skb_truesize(static_cast<std::uint32_t>(size));
+  skb->truesize = skb_truesize(net, static_cast<std::uint32_t>(size));
   return SkbPtr(skb);
 }
 
@@ -174,7 +174,7 @@ void skb_copy_metadata(const Skb& from, Skb& to) {
   to.pkt_type = from.pkt_type;
   to.ignore_df = from.ignore_df;
   to.redirected_loop = from.redirected_loop;
-  to.inet_opt_len = from.inet_opt_len;
+  to.opt = from.opt;
   to.frag_max_size = from.frag_max_size;
   to.tstamp = from.tstamp;
   to.rt = from.rt;
@@ -198,6 +198,8 @@ void copy_offsets(const Skb& from, Skb& to, std::ptrdiff_t moved) {
   to.gso_segs = from.gso_segs;
   to.gso_type = from.gso_type;
   to.ip_summed = from.ip_summed;
+  to.tx_flags = from.tx_flags;
+  to.tskey = from.tskey;
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "route/rtable.h"
 #include "skb/drop_reason.h"
+#include "wire/ip_options.h"
 
 namespace txp {
 
@@ -74,11 +75,13 @@ struct Skb {
   PacketType pkt_type = PacketType::host;
   std::uint8_t pool_class = 0;
   bool ignore_df = false;
-  bool redirected_loop = false;   // a multicast loop copy: accepted without a route on receive
-  std::uint8_t inet_opt_len = 0;  // bytes of IP options in the header
+  bool redirected_loop = false;  // a multicast loop copy: accepted without a route on receive
+  std::uint8_t tx_flags = 0;     // kSkbTx*: stamps asked for
+  IpOptionPlaces opt;            // IPCB(skb)->opt: of the options in the header
   std::uint16_t frag_max_size = 0;
   std::uint32_t csum = 0;     // payload's sum while the skb waits for its UDP header
   std::uint32_t pkt_len = 0;  // qdisc_skb_cb: bytes as disciplines count them
+  std::uint32_t tskey = 0;    // of its send stamps
   Nanos tstamp = 0;           // SO_TXTIME or receive time, ns
   Rtable rt;                  // skb_dst()
   Flow4 fl4;                  // the flow that rt answers, for re-routing (ip_route_me_harder)
@@ -142,9 +145,9 @@ class SkbQueue {
   std::size_t qlen_ = 0;
 };
 
-// Kernel figures for truesize, x86-64: SKB_TRUESIZE(size) (include/linux/skbuff.h).
-inline constexpr std::uint32_t kSkbOverhead = 576;  // aligned sk_buff (256) + skb_shared_info (320)
-std::uint32_t skb_truesize(std::uint32_t linear_size);
+// What the kernel would charge for an skb with `linear_size` bytes of room: SKB_TRUESIZE(size)
+// (include/linux/skbuff.h), with the sizes that its build has.
+std::uint32_t skb_truesize(const Net& net, std::uint32_t linear_size);
 
 // Blocks in three sizes. One pool a thread and Net, so no lock; a block freed by another thread
 // joins that thread's pool, bounded, the surplus going back to the allocator.

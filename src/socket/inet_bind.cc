@@ -45,6 +45,7 @@ SockResult<void> inet_bind(Sock& sk, const SockAddr4& addr, Trace*) {
   if (addr.port != 0) sk.bound_port = true;
   sk.inet_daddr = Ip4{};
   sk.inet_dport = 0;
+  sk.dst_reset();
   return {};
 }
 

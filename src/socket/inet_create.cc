@@ -5,7 +5,9 @@
 // sk_free(), sock_wfree().
 #include <unistd.h>
 
+#include "dev/netdevice.h"
 #include "net.h"
+#include "route/fib_exceptions.h"
 #include "socket/sock.h"
 #include "socket/sockopt.h"
 #include "udp/udp_table.h"
@@ -18,7 +20,33 @@ Sock::Sock(Net& n, std::uint32_t owner)
       gid(::getegid()),
       pmtudisc(n.sysctl().ip_no_pmtu_disc == 0 ? 1 : 0),
       sndbuf(static_cast<std::int32_t>(n.sysctl().wmem_default)),
-      rcvbuf(static_cast<std::int32_t>(n.sysctl().rmem_default)) {}
+      rcvbuf(static_cast<std::int32_t>(n.sysctl().rmem_default)),
+      forward_threshold(static_cast<std::uint32_t>(rcvbuf.load()) >> 2),
+      cookie(n.sock_cookie.fetch_add(1, std::memory_order_relaxed) + 1) {}
+
+std::optional<IpOptions> Sock::ip_options() const {
+  if (!has_opt_.load(std::memory_order_acquire)) return std::nullopt;
+  const std::lock_guard guard(opt_lock_);
+  return inet_opt_;
+}
+
+void Sock::set_ip_options(const IpOptions& opt) {
+  const std::lock_guard guard(opt_lock_);
+  inet_opt_ = opt;
+  has_opt_.store(opt.optlen != 0, std::memory_order_release);
+}
+
+void Sock::dst_set(const Rtable& rt) {
+  const auto change = [](auto& to, auto value) {  // a send rarely changes anything
+    if (to.load(std::memory_order_relaxed) != value) to.store(value, std::memory_order_relaxed);
+  };
+  RouteException learnt;
+  const bool is_learnt =
+      net.exceptions->find(inet_daddr, rt.gateway, rt.dev->ifindex, learnt) && learnt.mtu == rt.mtu;
+  change(dst_expires, is_learnt ? learnt.expires : 0);
+  change(dst_oif, rt.dev->ifindex);
+  change(dst_mtu, rt.mtu == rt.dev->mtu() ? kDstDevice : rt.mtu);
+}
 
 Sock* inet_create(Net& net, std::uint32_t uid) {
   const RcuReader reader;
@@ -30,17 +58,17 @@ SockResult<void> inet_shutdown(Sock& sk, int how) {
   const std::lock_guard guard(sk.lock);
   if (how != SHUT_WR) sk.shutdown_recv = true;
   if (how != SHUT_RD) sk.shutdown_send = true;
-  if (!sk.connected) return err(ENOTCONN);  // and shut all the same
+  if (!sk.connected) return err(ENOTCONN);  // and is shut down all the same
   return {};
 }
 
 void inet_release(Sock& sk) {
-  ip_mc_drop_socket(sk);
   {
     const std::lock_guard guard(sk.lock);
     udp_flush_pending_frames(sk);
     sk.net.udp->unhash(sk);
   }
+  ip_mc_drop_socket(sk);
   sk_wfree(sk, 1);
 }
 

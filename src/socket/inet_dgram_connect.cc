@@ -17,6 +17,7 @@ namespace {
 
 void udp_disconnect(Sock& sk) {
   sk.connected = false;
+  sk.dst_reset();
   sk.inet_daddr = Ip4{};
   sk.inet_dport = 0;
   sk.bound_dev_if = 0;
@@ -25,6 +26,7 @@ void udp_disconnect(Sock& sk) {
 }
 
 SockResult<void> datagram_connect(Sock& sk, const SockAddr4& to) {
+  sk.dst_reset();
   Net& net = sk.net;
   Ip4 saddr = sk.inet_saddr;
   int oif = sk.bound_dev_if;
@@ -63,6 +65,7 @@ SockResult<void> datagram_connect(Sock& sk, const SockAddr4& to) {
   }
   if (rt->is_broadcast && !sk.broadcast) return err(EACCES);
   sk.inet_daddr = fl4.daddr;
+  sk.dst_set(*rt);
   sk.inet_dport = to.port;
   if (sk.inet_saddr.is_zero()) sk.inet_saddr = fl4.saddr;
   if (sk.inet_rcv_saddr.is_zero()) sk.inet_rcv_saddr = fl4.saddr;

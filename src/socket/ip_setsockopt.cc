@@ -1,61 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// setsockopt and getsockopt at IPPROTO_IP.
+// setsockopt at IPPROTO_IP.
 //
-// Kernel twin: net/ipv4/ip_sockglue.c, do_ip_setsockopt(), do_ip_getsockopt(); net/ipv4/igmp.c,
-// ip_mc_join_group(), ip_mc_drop_socket(), without the IGMP reports.
-// Differs: IP_OPTIONS is unknown; options that only concern receiving are taken without effect.
+// Kernel twin: net/ipv4/ip_sockglue.c, do_ip_setsockopt(); net/ipv4/ipmr.c, ip_mroute_setsockopt().
+// Differs: source filters of multicast groups and IPsec policies are unknown; options that only
+// concern receiving are kept and tell what they can (put_cmsg.cc).
 #include <netinet/in.h>
-
-#include <algorithm>
-#include <cstring>
 
 #include "base/byteorder.h"
 #include "base/rcu.h"
 #include "dev/netdevice.h"
+#include "ip/ip_options.h"
 #include "net.h"
 #include "route/ip_route.h"
 #include "socket/sockopt.h"
-
-#ifndef IP_LOCAL_PORT_RANGE
-#define IP_LOCAL_PORT_RANGE 51
-#endif
+#include "socket/sockopt_names.h"
 
 namespace txp {
 namespace {
 
-// The kernel reads an int where there are four bytes, else one byte, else 0.
-int read_int(std::span<const std::uint8_t> value) {
-  int val = 0;
-  if (value.size() >= sizeof val)
-    std::memcpy(&val, value.data(), sizeof val);
-  else if (!value.empty())
-    val = value[0];
-  return val;
-}
+constexpr int kMrtBase = 200;  // MRT_BASE: multicast routers use raw sockets
+constexpr int kMrtMax = 212;
 
-struct Mreqn {
-  Ip4 multiaddr;
-  Ip4 address;
-  int ifindex = 0;
-};
+// The kernel reads an int where there are four bytes, else one byte, else 0.
+int read_int(OptValue value) {
+  if (value.size() >= sizeof(int)) return load<int>(value);
+  return value.empty() ? 0 : value[0];
+}
 
 // The three forms that IP_MULTICAST_IF and memberships take: ip_mreqn, ip_mreq, in_addr.
-SockResult<Mreqn> read_mreqn(std::span<const std::uint8_t> value, bool bare_address) {
-  Mreqn m;
-  if (value.size() >= sizeof(ip_mreqn)) {
-    m = {Ip4{load_be32(value.data())}, Ip4{load_be32(value.data() + 4)}, 0};
-    std::memcpy(&m.ifindex, value.data() + 8, sizeof m.ifindex);
-  } else if (value.size() >= sizeof(ip_mreq)) {
-    m = {Ip4{load_be32(value.data())}, Ip4{load_be32(value.data() + 4)}, 0};
-  } else if (bare_address && value.size() >= sizeof(in_addr)) {
-    m.address = Ip4{load_be32(value.data())};
-  } else {
-    return err(EINVAL);
-  }
-  return m;
+SockResult<Sock::Membership> read_mreqn(OptValue value, bool bare_address) {
+  if (value.size() >= sizeof(ip_mreqn))
+    return Sock::Membership{Ip4{load_be32(value.data())}, Ip4{load_be32(value.data() + 4)},
+                            load<int>(value.subspan(8))};
+  if (value.size() >= sizeof(ip_mreq))
+    return Sock::Membership{Ip4{load_be32(value.data())}, Ip4{load_be32(value.data() + 4)}, 0};
+  if (bare_address && value.size() >= sizeof(in_addr))
+    return Sock::Membership{{}, Ip4{load_be32(value.data())}, 0};
+  return err(EINVAL);
 }
 
-SockResult<void> set_multicast_if(Sock& sk, std::span<const std::uint8_t> value) {
+// struct group_req (MCAST_JOIN_GROUP): the interface, then a sockaddr at eight bytes.
+SockResult<Sock::Membership> read_group_req(OptValue value) {
+  if (value.size() < sizeof(group_req)) return err(EINVAL);
+  const auto g = load<group_req>(value);
+  if (g.gr_group.ss_family != AF_INET) return err(EINVAL);
+  return Sock::Membership{Ip4{load_be32(&value[offsetof(group_req, gr_group) + 4])},
+                          {},
+                          static_cast<int>(g.gr_interface)};
+}
+
+SockResult<void> set_multicast_if(Sock& sk, OptValue value) {
   auto m = read_mreqn(value, true);
   if (!m) return std::unexpected(m.error());
   const RcuReader reader;
@@ -73,7 +67,7 @@ SockResult<void> set_multicast_if(Sock& sk, std::span<const std::uint8_t> value)
   return {};
 }
 
-SockResult<void> set_unicast_if(Sock& sk, std::span<const std::uint8_t> value) {
+SockResult<void> set_unicast_if(Sock& sk, OptValue value) {
   if (value.size() != sizeof(int)) return err(EINVAL);
   const int ifindex = static_cast<int>(load_be32(value.data()));
   if (ifindex == 0) {
@@ -82,68 +76,19 @@ SockResult<void> set_unicast_if(Sock& sk, std::span<const std::uint8_t> value) {
   }
   const RcuReader reader;
   if (sk.net.dev->by_index(ifindex) == nullptr) return err(EADDRNOTAVAIL);
-  if (sk.bound_dev_if != 0 && ifindex != sk.bound_dev_if) return err(EINVAL);
+  if (sk.bound_dev_if != 0) return err(EINVAL);  // but for a VRF, and those are unknown
   sk.uc_index = ifindex;
   return {};
 }
 
-// ip_mc_find_dev(): by index, by address, or where the group's route goes.
-NetDevice* find_mc_dev(Net& net, const Mreqn& m) {
-  if (m.ifindex != 0) return net.dev->by_index(m.ifindex);
-  if (!m.address.is_zero()) return ip_dev_find(net, m.address);
-  Flow4 fl4;
-  fl4.daddr = m.multiaddr;
-  auto rt = ip_route_output_flow(net, fl4, nullptr);
-  return rt ? rt->dev : nullptr;
-}
-
-SockResult<void> membership(Sock& sk, std::span<const std::uint8_t> value, bool join) {
-  auto m = read_mreqn(value, false);
+SockResult<void> membership(Sock& sk, SockResult<Sock::Membership> m, bool join) {
   if (!m) return std::unexpected(m.error());
-  if (!m->multiaddr.is_multicast()) return err(EINVAL);
-  const std::lock_guard guard(sk.net.rtnl);
-  const RcuReader reader;
-  const NetDevice* dev = find_mc_dev(sk.net, *m);
-  if (dev == nullptr) return err(ENODEV);
-  std::vector<Ip4> groups = dev->in_dev().mc_groups;
-  const std::lock_guard receivers(sk.rx_lock);  // udp_table.cc reads them
-  const auto mine = std::ranges::find(sk.memberships, std::pair(dev->ifindex, m->multiaddr));
-  if (join) {
-    if (mine != sk.memberships.end()) return err(EADDRINUSE);
-    sk.memberships.emplace_back(dev->ifindex, m->multiaddr);
-    groups.push_back(m->multiaddr);
-  } else {
-    if (mine == sk.memberships.end()) return err(EADDRNOTAVAIL);
-    sk.memberships.erase(mine);
-    if (const auto at = std::ranges::find(groups, m->multiaddr); at != groups.end())
-      groups.erase(at);
-  }
-  sk.net.dev->set_mc_groups(dev->ifindex, std::move(groups));
-  return {};
+  return join ? ip_mc_join_group(sk, *m) : ip_mc_leave_group(sk, *m);
 }
 
-}  // namespace
-
-void ip_mc_drop_socket(Sock& sk) {
-  if (sk.memberships.empty()) return;
-  const std::lock_guard guard(sk.net.rtnl);
-  const RcuReader reader;
-  const std::lock_guard receivers(sk.rx_lock);
-  for (const auto& [ifindex, group] : sk.memberships) {
-    const NetDevice* dev = sk.net.dev->by_index(ifindex);
-    if (dev == nullptr) continue;
-    std::vector<Ip4> groups = dev->in_dev().mc_groups;
-    if (const auto at = std::ranges::find(groups, group); at != groups.end()) groups.erase(at);
-    sk.net.dev->set_mc_groups(ifindex, std::move(groups));
-  }
-  sk.memberships.clear();
-}
-
-namespace {
-
-SockResult<void> set_port_range(Sock& sk, std::span<const std::uint8_t> value) {
+SockResult<void> set_port_range(Sock& sk, OptValue value) {
   if (value.size() != sizeof(std::uint32_t)) return err(EINVAL);
-  const auto range = static_cast<std::uint32_t>(read_int(value));
+  const auto range = load<std::uint32_t>(value);
   const std::uint32_t lo = range & 0xffff;
   const std::uint32_t hi = range >> 16;
   if (lo != 0 && hi != 0 && lo > hi) return err(EINVAL);
@@ -151,23 +96,67 @@ SockResult<void> set_port_range(Sock& sk, std::span<const std::uint8_t> value) {
   return {};
 }
 
-void set_tos(Sock& sk, int val) {
-  sk.tos = static_cast<std::uint8_t>(val);
-  sk.priority = rt_tos2priority(sk.tos);
+SockResult<void> set_options(Sock& sk, OptValue value) {
+  if (value.size() > kMaxIpOptions) return err(EINVAL);
+  const RcuReader reader;
+  const auto opt = ip_options_get(sk.net, value, sk.privileged);
+  if (!opt) return std::unexpected(opt.error());
+  sk.set_ip_options(*opt);
+  return {};
+}
+
+void set_recverr(Sock& sk, bool on) {
+  sk.recverr = on;
+  if (on) return;
+  // skb_errqueue_purge(): send stamps stay.
+  const std::lock_guard guard(sk.rx_lock);
+  std::erase_if(sk.error_queue, [&sk](const QueuedError& e) {
+    const bool goes = e.ee.ee_origin == SO_EE_ORIGIN_ICMP || e.ee.ee_origin == SO_EE_ORIGIN_LOCAL;
+    if (goes) sk.rmem_alloc.fetch_sub(e.truesize, std::memory_order_relaxed);
+    return goes;
+  });
+}
+
+// A number within bounds; 0 bytes are none.
+bool within(OptValue value, int val, int low, int high) {
+  return !value.empty() && val >= low && val <= high;
+}
+
+SockResult<void> exactly(OptValue value, std::size_t size) {
+  return value.size() == size ? err(kUnknown) : err(EINVAL);
+}
+
+SockResult<void> at_least(OptValue value, std::size_t size) {
+  return value.size() >= size ? err(kUnknown) : err(EINVAL);
 }
 
 }  // namespace
 
-SockResult<void> ip_setsockopt(Sock& sk, int optname, std::span<const std::uint8_t> value) {
+SockResult<void> ip_setsockopt(Sock& sk, int optname, OptValue value) {
   const int val = read_int(value);
+  if (const auto flag = find_flag(kIpFlags, optname)) {
+    sk.set_flag(*flag, val != 0);
+    return {};
+  }
   switch (optname) {
-    case IP_TOS: set_tos(sk, val); return {};
+    case IP_TOS: {
+      const auto tos = static_cast<std::uint8_t>(val);
+      if (sk.tos == tos && sk.tos == val) return {};  // __ip_sock_set_tos(): the priority stays
+      sk.tos = tos;
+      sk.priority = rt_tos2priority(tos);
+      sk.dst_reset();
+      return {};
+    }
     case IP_TTL:
-      if (value.empty() || (val != -1 && (val < 1 || val > 255))) return err(EINVAL);
+      if (val != -1 && !within(value, val, 1, 255)) return err(EINVAL);
       sk.uc_ttl = val;
       return {};
+    case IP_MINTTL:
+      if (!within(value, val, 0, 255)) return err(EINVAL);
+      sk.min_ttl = static_cast<std::uint8_t>(val);
+      return {};
     case IP_MULTICAST_TTL:
-      if (value.empty() || val < -1 || val > 255) return err(EINVAL);
+      if (!within(value, val, -1, 255)) return err(EINVAL);
       sk.mc_ttl = val == -1 ? 1 : val;
       return {};
     case IP_MULTICAST_LOOP:
@@ -175,18 +164,24 @@ SockResult<void> ip_setsockopt(Sock& sk, int optname, std::span<const std::uint8
       sk.mc_loop = val != 0;
       return {};
     case IP_MULTICAST_ALL:
-      if (value.empty() || (val != 0 && val != 1)) return err(EINVAL);
+      if (!within(value, val, 0, 1)) return err(EINVAL);
       sk.mc_all = val != 0;
       return {};
     case IP_MULTICAST_IF: return set_multicast_if(sk, value);
     case IP_UNICAST_IF: return set_unicast_if(sk, value);
-    case IP_ADD_MEMBERSHIP: return membership(sk, value, true);
-    case IP_DROP_MEMBERSHIP: return membership(sk, value, false);
+    case IP_ADD_MEMBERSHIP: return membership(sk, read_mreqn(value, false), true);
+    case IP_DROP_MEMBERSHIP: return membership(sk, read_mreqn(value, false), false);
+    case MCAST_JOIN_GROUP: return membership(sk, read_group_req(value), true);
+    case MCAST_LEAVE_GROUP: return membership(sk, read_group_req(value), false);
     case IP_MTU_DISCOVER:
       if (val < IP_PMTUDISC_DONT || val > IP_PMTUDISC_OMIT) return err(EINVAL);
       sk.pmtudisc = static_cast<std::uint8_t>(val);
       return {};
-    case IP_RECVERR: sk.recverr = val != 0; return {};
+    case IP_RECVERR: set_recverr(sk, val != 0); return {};
+    case IP_RECVERR_RFC4884:
+      if (val < 0 || val > 1) return err(EINVAL);
+      sk.recverr_rfc4884 = val != 0;
+      return {};
     case IP_FREEBIND:
       if (value.empty()) return err(EINVAL);
       sk.freebind = val != 0;
@@ -198,55 +193,27 @@ SockResult<void> ip_setsockopt(Sock& sk, int optname, std::span<const std::uint8
       return {};
     case IP_BIND_ADDRESS_NO_PORT: sk.bind_address_no_port = val != 0; return {};
     case IP_LOCAL_PORT_RANGE: return set_port_range(sk, value);
-    case IP_PKTINFO:
-    case IP_RECVTTL:
-    case IP_RECVTOS:
-    case IP_RECVOPTS:
-    case IP_RETOPTS:
-    case IP_RECVORIGDSTADDR:
-    case IP_CHECKSUM:
-    case IP_RECVFRAGSIZE: return {};
-    case IP_OPTIONS:
-      if (value.empty()) return {};  // no options, as it already is
-      return err(kUnknown);
+    case IP_OPTIONS: return set_options(sk, value);
+    case IP_ROUTER_ALERT: return err(EINVAL);  // for raw sockets; the next two too
+    case IP_HDRINCL:
+    case IP_NODEFRAG: return err(ENOPROTOOPT);
+    case IP_BLOCK_SOURCE:
+    case IP_UNBLOCK_SOURCE:
+    case IP_ADD_SOURCE_MEMBERSHIP:
+    case IP_DROP_SOURCE_MEMBERSHIP: return exactly(value, sizeof(ip_mreq_source));
+    case IP_MSFILTER: return at_least(value, IP_MSFILTER_SIZE(0));
+    case MCAST_BLOCK_SOURCE:
+    case MCAST_UNBLOCK_SOURCE:
+    case MCAST_JOIN_SOURCE_GROUP:
+    case MCAST_LEAVE_SOURCE_GROUP: return at_least(value, sizeof(group_source_req));
+    case MCAST_MSFILTER: return at_least(value, GROUP_FILTER_SIZE(0));
     case IP_XFRM_POLICY:
-    case IP_IPSEC_POLICY: return err(kUnknown);
-    default: return err(ENOPROTOOPT);
-  }
-}
-
-SockResult<int> ip_getsockopt(Sock& sk, int optname) {
-  switch (optname) {
-    case IP_TOS: return sk.tos;
-    case IP_TTL: return sk.uc_ttl == -1 ? sk.net.sysctl().ip_default_ttl : sk.uc_ttl;
-    case IP_MULTICAST_TTL: return sk.mc_ttl;
-    case IP_MULTICAST_LOOP: return sk.mc_loop;
-    case IP_MULTICAST_ALL: return sk.mc_all;
-    case IP_MTU_DISCOVER: return sk.pmtudisc;
-    case IP_RECVERR: return sk.recverr;
-    case IP_FREEBIND: return sk.freebind;
-    case IP_TRANSPARENT: return sk.transparent;
-    case IP_BIND_ADDRESS_NO_PORT: return sk.bind_address_no_port;
-    case IP_LOCAL_PORT_RANGE: return static_cast<int>(sk.local_port_range);
-    case IP_UNICAST_IF: return static_cast<int>(htonl(static_cast<std::uint32_t>(sk.uc_index)));
-    case IP_MTU: {
-      if (!sk.connected) return err(ENOTCONN);
-      Flow4 fl4;
-      fl4.oif = sk.bound_dev_if;
-      fl4.mark = sk.mark;
-      fl4.uid = sk.uid;
-      fl4.tos = sk.tos & 0xfc;
-      fl4.proto = IPPROTO_UDP;
-      fl4.saddr = sk.inet_saddr;
-      fl4.daddr = sk.inet_daddr;
-      fl4.sport = sk.inet_num;
-      fl4.dport = sk.inet_dport;
-      const RcuReader reader;
-      auto rt = ip_route_output_flow(sk.net, fl4, nullptr);
-      if (!rt) return err(ENOTCONN);
-      return static_cast<int>(rt->mtu);
-    }
-    default: return err(ENOPROTOOPT);
+    case IP_IPSEC_POLICY:
+      if (!sk.privileged) return err(EPERM);
+      return err(kUnknown);
+    default:
+      if (optname >= kMrtBase && optname <= kMrtMax) return err(EOPNOTSUPP);
+      return err(ENOPROTOOPT);
   }
 }
 

@@ -17,9 +17,12 @@
 
 #include "base/checksum.h"
 #include "base/result.h"
+#include "base/spinlock.h"
 #include "observe/counters.h"
 #include "route/rtable.h"
 #include "skb/skb.h"
+#include "socket/error_queue.h"
+#include "wire/ip_options.h"
 
 namespace txp {
 
@@ -35,6 +38,8 @@ struct Datagram {
   SockAddr4 to;
   std::vector<std::uint8_t> payload;
   std::uint32_t truesize = 0;  // bytes charged to rmem_alloc
+  PacketInfo info;
+  std::uint32_t drops = 0;  // SO_RXQ_OVFL: the socket's when this one came
 };
 
 // A datagram under construction (struct inet_cork and sk_write_queue).
@@ -50,9 +55,48 @@ struct Cork {
   std::uint32_t mark = 0;
   std::uint32_t priority = 0;
   Nanos transmit_time = 0;
+  std::uint8_t tx_flags = 0;  // kSkbTx*, until the first skb takes them
+  std::optional<std::uint32_t> ts_opt_id;
+  std::optional<IpOptions> opt;
+  Ip4 addr;                   // with a source route: the real destination
   std::uint32_t udp_len = 0;  // up->len
   Trace* trace = nullptr;     // of the call that finishes the datagram
   SkbQueue queue;
+};
+
+// What is set and read back as a whole number that is 0 or 1 (enum sock_flags, INET_FLAGS_*,
+// UDP_FLAGS_*) and has no place of its own below.
+enum class SockFlag : std::uint8_t {
+  // SOL_SOCKET
+  dbg,
+  keepopen,
+  urginline,
+  linger,
+  rcvtstamp,
+  rcvtstampns,
+  tstamp_new,
+  wifi_status,
+  nofcs,
+  select_err_queue,
+  rcvmark,
+  rcvpriority,
+  rxq_ovfl,
+  filter_locked,
+  prefer_busy_poll,
+  // IPPROTO_IP
+  pktinfo,
+  recvttl,
+  recvtos,
+  recvopts,
+  retopts,
+  passsec,
+  recvorigdstaddr,
+  checksum,
+  recvfragsize,
+  // SOL_UDP
+  no_check6_tx,
+  no_check6_rx,
+  gro,
 };
 
 // Reference counting is the kernel's: sk_wmem_alloc starts at one, every charged byte adds, and the
@@ -60,9 +104,13 @@ struct Cork {
 class Sock {
  public:
   Sock(Net& net, std::uint32_t uid);
+  Sock(const Sock&) = delete;
+  Sock& operator=(const Sock&) = delete;
   Net& net;
   const std::uint32_t uid;
-  const std::uint32_t gid;  // of the thread that made it
+  const std::uint32_t gid;                      // of the thread that made it
+  std::optional<IpOptions> ip_options() const;  // IP_OPTIONS
+  void set_ip_options(const IpOptions& opt);
   std::mutex lock;  // lock_sock(): options and corking; a plain send takes it only when corked
 
   // struct inet_sock
@@ -85,11 +133,13 @@ class Sock {
   bool mc_loop = true;
   bool mc_all = true;
   bool recverr = false;
+  bool recverr_rfc4884 = false;
   bool freebind = false;
   bool transparent = false;
   bool hdrincl = false;
   bool bind_address_no_port = false;
-  std::uint8_t pmtudisc = 1;           // IP_PMTUDISC_WANT
+  std::uint8_t pmtudisc = 1;  // IP_PMTUDISC_WANT
+  std::uint8_t min_ttl = 0;
   std::uint32_t local_port_range = 0;  // IP_LOCAL_PORT_RANGE: hi << 16 | lo
 
   // struct sock
@@ -102,6 +152,25 @@ class Sock {
   bool localroute = false;  // SO_DONTROUTE
   bool no_check_tx = false;
   bool txtime = false;
+  bool txtime_deadline_mode = false;
+  bool txtime_report_errors = false;
+  int clockid = 0;                      // of SO_TXTIME
+  std::uint32_t tsflags = 0;            // SO_TIMESTAMPING
+  std::atomic<std::uint32_t> tskey{0};  // SOF_TIMESTAMPING_OPT_ID: the next datagram's
+  std::uint32_t flags = 0;              // by SockFlag
+  bool flag(SockFlag f) const { return (flags >> static_cast<unsigned>(f) & 1) != 0; }
+  void set_flag(SockFlag f, bool on) {
+    const std::uint32_t bit = 1U << static_cast<unsigned>(f);
+    flags = on ? flags | bit : flags & ~bit;
+  }
+  std::uint8_t buf_lock = 0;  // SO_BUF_LOCK: SOCK_SNDBUF_LOCK, SOCK_RCVBUF_LOCK
+  std::uint64_t max_pacing_rate = ~std::uint64_t{0};  // bytes a second
+  std::uint64_t lingertime = 0;                       // seconds
+  std::int64_t rcvtimeo = -1;                         // ns; -1: for ever
+  int rcvlowat = 1;
+  int busy_poll = 0;  // microseconds
+  int peek_off = -1;
+  int incoming_cpu = -1;
   std::atomic<bool> shutdown_send{false};
   std::atomic<bool> shutdown_recv{false};
   bool nonblocking = false;
@@ -117,6 +186,15 @@ class Sock {
   std::atomic<std::uint32_t> rmem_alloc{0};
   std::atomic<std::uint64_t> drops{0};
   std::atomic<std::uint32_t> txhash{0};
+  // IP_MTU's answer: the MTU of the route that a connected socket keeps (sk_dst_cache), renewed by
+  // its sends. kDstNone: it keeps none now; kDstDevice: its device's.
+  static constexpr std::uint32_t kDstNone = 0;
+  static constexpr std::uint32_t kDstDevice = ~std::uint32_t{0};
+  std::atomic<std::uint32_t> dst_mtu{kDstNone};
+  std::atomic<int> dst_oif{0};
+  std::atomic<Nanos> dst_expires{0};  // when the MTU was learnt: until then it holds; 0: for ever
+  void dst_set(const Rtable& rt);     // sk_dst_set()
+  void dst_reset() { dst_mtu.store(kDstNone, std::memory_order_relaxed); }  // sk_dst_reset()
   std::atomic<int> tx_queue_mapping{-1};
 
   // struct udp_sock
@@ -127,14 +205,29 @@ class Sock {
   // Receive side (udp_rcv.cc).
   std::mutex rx_lock;
   std::deque<Datagram> rx_queue;
+  std::size_t reader_queue = 0;         // of them: moved over for the reader (up->reader_queue)
+  std::uint32_t forward_deficit = 0;    // bytes read and not yet given back to rmem_alloc
+  std::uint32_t forward_threshold;      // bytes: when they must be
+  std::deque<QueuedError> error_queue;  // rx_lock
 
   // Room in the send buffer again (sock_def_write_space()).
   std::mutex space_lock;
   std::condition_variable space;
 
-  std::vector<std::pair<int, Ip4>> memberships;  // IP_ADD_MEMBERSHIP: ifindex, group; rx_lock
+  struct Membership {  // struct ip_mc_socklist
+    Ip4 group;
+    Ip4 address;  // as asked for
+    int ifindex;
+  };
+  std::vector<Membership> memberships;  // rx_lock
 
+  const std::uint64_t cookie;  // SO_COOKIE
   Sock* hash_next = nullptr;
+
+ private:
+  mutable Spinlock opt_lock_;
+  std::atomic<bool> has_opt_{false};  // so that a send without options takes no lock
+  IpOptions inet_opt_;
 };
 
 // Frees the last reference. `size` bytes were charged (sock_wfree(): skb->truesize; close: 1).
@@ -158,6 +251,18 @@ struct MsgHdr {
   }
 };
 
+// A receive call: room for the bytes and the control messages, and what came.
+struct RecvMsg {
+  std::span<const iovec> iov;
+  std::span<std::uint8_t> control;
+  int flags = 0;               // MSG_* given
+  std::size_t controllen = 0;  // bytes of control messages written
+  std::optional<SockAddr4> name;
+  int msg_flags = 0;  // MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE
+  // Scatters a datagram; answers how much of it had room.
+  std::size_t copy(std::span<const std::uint8_t> from);
+};
+
 // Reads a message's payload from its start, piece by piece (struct iov_iter).
 class IovReader {
  public:
@@ -176,6 +281,10 @@ class IovReader {
 
 // The first four rows of the path.
 [[nodiscard]] SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
+// sendmmsg(2): how many were sent. A failure after the first ends the batch; whoever sends the rest
+// meets it.
+[[nodiscard]] SockResult<std::size_t> sock_sendmmsg(Net& net, Sock& sk,
+                                                    std::span<const MsgHdr> messages);
 [[nodiscard]] SockResult<std::size_t> inet_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
 [[nodiscard]] SockResult<void> inet_autobind(Net& net, Sock& sk, Trace* trace);
 [[nodiscard]] SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
@@ -193,5 +302,7 @@ void inet_release(Sock& sk);                     // close()
                                                       std::span<std::uint8_t> value);
 // Empty queue: EAGAIN.
 [[nodiscard]] SockResult<Datagram> udp_recvmsg(Sock& sk);
+[[nodiscard]] SockResult<std::size_t> udp_recvmsg(Sock& sk, RecvMsg& msg);
+[[nodiscard]] SockResult<std::size_t> ip_recv_error(Sock& sk, RecvMsg& msg);  // MSG_ERRQUEUE
 
 }  // namespace txp

@@ -71,6 +71,18 @@ SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   return result;
 }
 
+SockResult<std::size_t> sock_sendmmsg(Net& net, Sock& sk, std::span<const MsgHdr> messages) {
+  std::size_t sent = 0;
+  for (const MsgHdr& m : messages) {
+    if (const auto one = sock_sendmsg(net, sk, m); !one) {
+      if (sent == 0) return one;
+      break;
+    }
+    ++sent;
+  }
+  return sent;
+}
+
 template <typename Piece>
 void IovReader::pieces(std::size_t n, Piece piece) {
   while (n > 0) {

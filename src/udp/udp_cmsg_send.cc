@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "udp/udp_cmsg_send.h"
 
-#include <linux/net_tstamp.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/socket.h>
@@ -10,7 +9,13 @@
 #include <cstring>
 #include <optional>
 
+#include "ip/ip_options.h"
 #include "socket/sockopt.h"
+#include "socket/timestamping.h"
+
+#ifndef IP_PROTOCOL
+#define IP_PROTOCOL 52
+#endif
 
 namespace txp {
 namespace {
@@ -48,18 +53,35 @@ SockResult<void> socket_level(const Sock& sk, int type, std::span<const std::uin
       ipc.transmit_time = static_cast<Nanos>(*when);
       return {};
     }
-    case SO_TIMESTAMPING:
-      if (!value<std::uint32_t>(data)) return err(EINVAL);
-      return err(kUnknown);  // send stamps go to an error queue that is not there
+    case SO_TIMESTAMPING_OLD:
+    case SO_TIMESTAMPING_NEW: {
+      const auto flags = value<std::uint32_t>(data);
+      if (!flags || (*flags & ~kSofTxRecordMask) != 0) return err(EINVAL);
+      ipc.tsflags = (ipc.tsflags & ~kSofTxRecordMask) | *flags;
+      return {};
+    }
+    case kScmTsOptId: {
+      const auto id = value<std::uint32_t>(data);
+      if ((sk.tsflags & SOF_TIMESTAMPING_OPT_ID) == 0 || !id) return err(EINVAL);
+      ipc.ts_opt_id = *id;
+      return {};
+    }
     case SCM_RIGHTS:
     case SCM_CREDENTIALS: return {};
     default: return err(EINVAL);
   }
 }
 
-SockResult<void> ip_level(int type, std::span<const std::uint8_t> data, IpcmCookie& ipc) {
+SockResult<void> ip_level(const Sock& sk, int type, std::span<const std::uint8_t> data,
+                          IpcmCookie& ipc) {
   switch (type) {
-    case IP_RETOPTS: return err(kUnknown);
+    case IP_RETOPTS: {
+      const auto opt =
+          ip_options_get(sk.net, data.first(std::min(data.size(), kMaxIpOptions)), sk.privileged);
+      if (!opt) return std::unexpected(opt.error());
+      ipc.opt = *opt;
+      return {};
+    }
     case IP_PKTINFO: {
       const auto info = value<in_pktinfo>(data);
       if (!info) return err(EINVAL);
@@ -79,6 +101,11 @@ SockResult<void> ip_level(int type, std::span<const std::uint8_t> data, IpcmCook
       if (!tos || *tos < 0 || *tos > 255) return err(EINVAL);
       ipc.tos = *tos;
       ipc.priority = rt_tos2priority(static_cast<std::uint8_t>(*tos));
+      return {};
+    }
+    case IP_PROTOCOL: {  // for raw sockets; UDP checks and ignores it
+      const auto protocol = value<int>(data);
+      if (!protocol || *protocol < 1 || *protocol > 255) return err(EINVAL);
       return {};
     }
     default: return err(EINVAL);
@@ -111,7 +138,7 @@ SockResult<void> udp_cmsg_send(const Sock& sk, std::span<const std::uint8_t> con
       else if (!udp_pass && head.cmsg_level == SOL_SOCKET)
         ok = socket_level(sk, head.cmsg_type, data, ipc);
       else if (!udp_pass && head.cmsg_level == IPPROTO_IP)
-        ok = ip_level(head.cmsg_type, data, ipc);
+        ok = ip_level(sk, head.cmsg_type, data, ipc);
       if (!ok) return ok;
       rest = rest.subspan(std::min(CMSG_ALIGN(head.cmsg_len), rest.size()));
     }

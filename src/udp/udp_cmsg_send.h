@@ -12,7 +12,7 @@
 namespace txp {
 
 // Puts what `control` (a cmsghdr list in this machine's layout) says into `ipc`. Errors: EINVAL for
-// a bad length, value or unknown type; EPERM without the capability; kUnknown for IP_RETOPTS.
+// a bad length, value or unknown type; EPERM without the capability.
 [[nodiscard]] SockResult<void> udp_cmsg_send(const Sock& sk, std::span<const std::uint8_t> control,
                                              IpcmCookie& ipc);
 

@@ -3,16 +3,18 @@
 //
 // Kernel twin: net/ipv4/udp.c, __udp4_lib_err(); net/ipv4/icmp.c, icmp_err_convert;
 // net/ipv4/route.c, ipv4_sk_update_pmtu().
-// Differs: no error queue (IP_RECVERR makes the error reported, but MSG_ERRQUEUE is empty); no
-// encapsulation sockets; redirects are ignored.
+// Differs: no encapsulation sockets; redirects are ignored.
 #include <netinet/in.h>
 
 #include <array>
 
+#include "dev/netdevice.h"
 #include "ip/icmp.h"
 #include "net.h"
 #include "route/ip_route.h"
+#include "socket/error_queue.h"
 #include "udp/udp_table.h"
+#include "wire/ipv4.h"
 #include "wire/udp.h"
 
 namespace txp {
@@ -43,20 +45,23 @@ constexpr std::array<IcmpError, kNrIcmpUnreach + 1> kConvert = {{
     {EHOSTUNREACH, true},   // precedence cutoff
 }};
 
-// ipv4_sk_update_pmtu().
-void update_pmtu(Net& net, const Sock& sk, Ip4 saddr, Ip4 daddr, std::uint32_t mtu) {
+// ipv4_sk_update_pmtu(): the path that the datagram took learns, and the route that a connected
+// socket keeps is renewed.
+void ipv4_sk_update_pmtu(Net& net, Sock& sk, const Ipv4View& quoted, std::uint32_t mtu) {
   if (sk.pmtudisc == IP_PMTUDISC_INTERFACE || sk.pmtudisc == IP_PMTUDISC_OMIT) return;
   Flow4 fl4;
   fl4.oif = sk.bound_dev_if;
   fl4.iif = 1;  // LOOPBACK_IFINDEX
   fl4.mark = sk.mark;
   fl4.uid = sk.uid;
-  fl4.saddr = saddr;
-  fl4.daddr = daddr;
+  fl4.saddr = quoted.saddr();
+  fl4.daddr = quoted.daddr();
   fl4.tos = sk.tos & 0xfc;
   fl4.proto = IPPROTO_UDP;
   if (const auto rt = ip_route_output_flow(net, fl4, nullptr); rt)
-    ip_rt_update_pmtu(net, *rt, daddr, mtu, false);
+    ip_rt_update_pmtu(net, *rt, quoted.daddr(), mtu, false);
+  if (sk.dst_mtu.load(std::memory_order_relaxed) == Sock::kDstNone) return;
+  if (const auto rt = ip_route_output_flow(net, fl4, nullptr); rt) sk.dst_set(*rt);
 }
 
 // The error for the socket; a code of 0: none.
@@ -76,17 +81,23 @@ IcmpError convert(const Sock& sk, std::uint8_t type, std::uint8_t code) {
 
 }  // namespace
 
-void udp_err(Net& net, Ip4 inner_saddr, Ip4 inner_daddr, std::span<const std::uint8_t> inner,
-             std::uint8_t type, std::uint8_t code, std::uint32_t info, int dif) {
-  const auto uh = UdpHeader::parse(inner);
+void udp_err(Net& net, Skb& about, std::span<std::uint8_t> inner, std::uint32_t info) {
+  const Ipv4View quoted(inner.data());
+  const auto datagram = inner.subspan(quoted.hlen());
+  const auto uh = UdpHeader::parse(datagram);
   if (!uh) return;
-  const bool found =
-      net.udp->with_socket(inner_daddr, uh->dest, inner_saddr, uh->source, dif, [&](Sock& sk) {
-        if (type == kIcmpDestUnreach && code == kIcmpFragNeeded)
-          update_pmtu(net, sk, inner_saddr, inner_daddr, info);
+  const std::uint8_t type = about.data[0];
+  const std::uint8_t code = about.data[1];
+  const bool frag_needed = type == kIcmpDestUnreach && code == kIcmpFragNeeded;
+  const bool found = net.udp->with_socket(
+      quoted.daddr(), uh->dest, quoted.saddr(), uh->source, about.dev->ifindex, [&](Sock& sk) {
+        if (frag_needed) ipv4_sk_update_pmtu(net, sk, quoted, info);
         const IcmpError e = convert(sk, type, code);
         if (e.code == 0) return;
         if (!sk.recverr && (!e.fatal || !sk.connected)) return;
+        if (sk.recverr)
+          ip_icmp_error(sk, about, e.code, uh->dest, info, quoted.daddr(),
+                        datagram.subspan(kUdpHlen));
         sk.sk_err.store(e.code, std::memory_order_relaxed);
       });
   if (!found) snmp(net, Snmp::IcmpInErrors);

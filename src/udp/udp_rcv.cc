@@ -13,7 +13,10 @@
 #include "dev/netdevice.h"
 #include "ip/icmp.h"
 #include "ip/ip.h"
+#include "ip/ip_options.h"
 #include "net.h"
+#include "route/ip_route.h"
+#include "socket/timestamping.h"
 #include "udp/udp_table.h"
 #include "wire/ipv4.h"
 #include "wire/udp.h"
@@ -26,7 +29,29 @@ struct Received {
   SockAddr4 to;
   std::span<const std::uint8_t> payload;
   std::uint32_t truesize;
+  PacketInfo info;
 };
+
+// What the control messages of recvmsg() will be made from (ipv4_pktinfo_prepare()).
+PacketInfo packet_info(Net& net, const Skb& skb, const Ipv4View& ip, std::uint16_t dport) {
+  PacketInfo info;
+  const bool looped = (skb.dev->flags() & kIffLoopback) != 0;
+  info.ifindex = looped && skb.rt.iif != 0 ? skb.rt.iif : skb.dev->ifindex;
+  info.spec_dst = fib_compute_spec_dst(net, skb);
+  info.saddr = ip.saddr();
+  info.daddr = ip.daddr();
+  info.dport = dport;
+  info.ttl = ip.ttl();
+  info.tos = ip.tos();
+  if (skb.opt.optlen == 0) return info;
+  const std::uint8_t* options = skb.network() + kIpHlen;
+  info.options.assign(options, options + skb.opt.optlen);
+  if (auto echo = ip_options_echo(net, skb); echo) {
+    ip_options_undo(*echo);
+    info.retoptions.assign(echo->data.begin(), echo->data.begin() + echo->optlen);
+  }
+  return info;
+}
 
 void input_error(Net& net, SkbPtr skb, DropReason reason) {
   snmp(net, Snmp::UdpInErrors);
@@ -57,7 +82,14 @@ bool enqueue(Net& net, Sock& sk, const Received& r, std::span<const std::uint8_t
     return false;
   }
   sk.rmem_alloc.store(rmem + truesize, std::memory_order_relaxed);
-  sk.rx_queue.push_back({r.from, r.to, {payload.begin(), payload.end()}, truesize});
+  sk.rx_queue.push_back({r.from,
+                         r.to,
+                         {payload.begin(), payload.end()},
+                         truesize,
+                         r.info,
+                         static_cast<std::uint32_t>(sk.drops.load(std::memory_order_relaxed))});
+  if (sk.flag(SockFlag::rcvtstamp) || (sk.tsflags & SOF_TIMESTAMPING_RX_SOFTWARE) != 0)
+    sk.rx_queue.back().info.tstamp = net.clock.wall();
   return true;
 }
 
@@ -67,7 +99,8 @@ bool queue_rcv(Net& net, Sock& sk, const Received& r, std::size_t gso_size) {
   bool any = false;
   for (std::size_t at = 0; at < r.payload.size(); at += gso_size) {
     const auto part = r.payload.subspan(at, std::min(gso_size, r.payload.size() - at));
-    any |= enqueue(net, sk, r, part, skb_truesize(static_cast<std::uint32_t>(part.size()) + 64));
+    any |=
+        enqueue(net, sk, r, part, skb_truesize(net, static_cast<std::uint32_t>(part.size()) + 64));
   }
   return any;
 }
@@ -88,8 +121,11 @@ void udp_rcv(Net& net, SkbPtr skb) {
     snmp(net, Snmp::UdpInCsumErrors);
     return input_error(net, std::move(skb), DropReason::UDP_CSUM);
   }
-  const Received r{
-      {ip.saddr(), uh->source}, {ip.daddr(), uh->dest}, datagram.subspan(kUdpHlen), skb->truesize};
+  const Received r{{ip.saddr(), uh->source},
+                   {ip.daddr(), uh->dest},
+                   datagram.subspan(kUdpHlen),
+                   skb->truesize,
+                   packet_info(net, *skb, ip, uh->dest)};
   const int dif = skb->dev->ifindex;
   // inet_iif(): what this host sent to itself came in at the device that has the address.
   const int iif = skb->rt.iif != 0 ? skb->rt.iif : dif;

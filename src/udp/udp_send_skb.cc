@@ -20,8 +20,8 @@ namespace {
 constexpr std::uint32_t kUdpMaxSegments = 128;  // UDP_MAX_SEGMENTS
 
 // Why a segmentation request is refused; 0: it is good.
-int check_gso(const Sock& sk, const Cork& cork, std::uint32_t datalen) {
-  const std::uint32_t hlen = kIpHlen + kUdpHlen;
+int check_gso(const Sock& sk, const Cork& cork, std::uint32_t ip_hlen, std::uint32_t datalen) {
+  const std::uint32_t hlen = ip_hlen + std::uint32_t{kUdpHlen};
   if (hlen + std::min<std::uint32_t>(datalen, cork.gso_size) > cork.fragsize) return EMSGSIZE;
   if (datalen > cork.gso_size * kUdpMaxSegments) return EINVAL;
   if (sk.no_check_tx) return EINVAL;
@@ -51,12 +51,13 @@ std::uint16_t checksum(const Skb& skb, const UdpHeader& uh, const Flow4& fl4) {
 SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4, const Cork& cork) {
   enter(net, Stage::udp_send_skb, *skb);
   Sock& sk = *skb->sk;
-  const std::uint32_t len = skb->len - std::uint32_t{kIpHlen};  // UDP header and payload
+  const std::uint32_t ip_hlen = skb->transport_header - std::uint32_t{skb->network_header};
+  const std::uint32_t len = skb->len - ip_hlen;  // UDP header and payload
   const std::uint32_t datalen = len - static_cast<std::uint32_t>(kUdpHlen);
   UdpHeader uh{sk.inet_num, fl4.dport, static_cast<std::uint16_t>(len), 0};
   bool gso = false;
   if (cork.gso_size != 0) {
-    if (const int code = check_gso(sk, cork, datalen); code != 0) {
+    if (const int code = check_gso(sk, cork, ip_hlen, datalen); code != 0) {
       drop(net, Stage::udp_send_skb, std::move(skb), DropReason::NOT_SPECIFIED);
       return err(code);
     }

@@ -28,8 +28,7 @@ struct Question {
   bool connected = false;
 };
 
-SockResult<Question> ask(Net& net, Sock& sk, const MsgHdr& msg) {
-  Question q;
+SockResult<void> ask(Net& net, Sock& sk, const MsgHdr& msg, Question& q) {
   Ip4 daddr;
   std::uint16_t dport = 0;
   if (msg.name) {
@@ -51,10 +50,12 @@ SockResult<Question> ask(Net& net, Sock& sk, const MsgHdr& msg) {
   ipc.oif = sk.bound_dev_if;
   ipc.addr = sk.inet_saddr;
   ipc.gso_size = sk.gso_size;
+  ipc.tsflags = sk.tsflags;
   if (!msg.control.empty()) {
     if (auto ok = udp_cmsg_send(sk, msg.control, ipc); !ok) return std::unexpected(ok.error());
     q.connected = false;
   }
+  if (!ipc.opt) ipc.opt = sk.ip_options();
   if (const auto* obstacles = net.obstacles(); obstacles != nullptr && !q.connected)
     for (const Net::Obstacle& o : *obstacles)
       if (o.stage == kStage) {
@@ -62,6 +63,13 @@ SockResult<Question> ask(Net& net, Sock& sk, const MsgHdr& msg) {
         return err(kUnknown);
       }
   Ip4 saddr = ipc.addr;
+  ipc.addr = daddr;
+  Ip4 faddr = daddr;
+  if (ipc.opt && ipc.opt->srr != 0) {
+    if (daddr.is_zero()) return err(EINVAL);
+    faddr = ipc.opt->faddr;
+    q.connected = false;
+  }
   if (daddr.is_multicast()) {
     if (ipc.oif == 0) ipc.oif = sk.mc_index;
     if (saddr.is_zero()) saddr = sk.mc_addr;
@@ -75,15 +83,18 @@ SockResult<Question> ask(Net& net, Sock& sk, const MsgHdr& msg) {
   fl4.mark = ipc.mark;
   fl4.tos = static_cast<std::uint8_t>((ipc.tos != -1 ? ipc.tos : sk.tos) & kDscpMask);
   // ip_sendmsg_scope()
-  fl4.scope = sk.localroute || (msg.flags & MSG_DONTROUTE) != 0 ? kScopeLink : kScopeUniverse;
+  const bool strict = ipc.opt && ipc.opt->is_strictroute;
+  fl4.scope =
+      sk.localroute || (msg.flags & MSG_DONTROUTE) != 0 || strict ? kScopeLink : kScopeUniverse;
+  if (fl4.scope == kScopeLink) q.connected = false;
   fl4.proto = IPPROTO_UDP;
   fl4.flags = sk.hdrincl || sk.transparent ? kFlowAnysrc : 0;  // inet_sk_flowi_flags()
-  fl4.daddr = daddr;
+  fl4.daddr = faddr;
   fl4.saddr = saddr;
   fl4.dport = dport;
   fl4.sport = sk.inet_num;
   fl4.uid = sk.uid;
-  return q;
+  return {};
 }
 
 SockResult<Rtable> route(Net& net, Sock& sk, const MsgHdr& msg, Flow4& fl4) {
@@ -128,8 +139,10 @@ SockResult<void> append(Net& net, Sock& sk, const MsgHdr& msg, const Question* f
   cork.trace = msg.trace;
   MsgHdr part = msg;
   if (corkreq) part.flags |= MSG_MORE;
-  if (done) done = ip_append_data(net, sk, cork, part, ulen, first != nullptr ? kUdpHlen : 0);
-  if (!done)
+  const bool probe = (msg.flags & kMsgProbe) != 0;  // looks, and queues nothing
+  if (done && !probe)
+    done = ip_append_data(net, sk, cork.fl4, cork, part, ulen, first != nullptr ? kUdpHlen : 0);
+  if (!done || (corkreq && cork.queue.empty()))
     udp_flush_pending_frames(sk);
   else if (!corkreq)
     done = udp_push_pending_frames(net, sk);
@@ -154,18 +167,24 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
     }
   }
   net.this_cpu().counters.walked.add();
-  auto question = ask(net, sk, msg);
-  if (!question) return std::unexpected(failed(net, sk, msg, question.error()));
-  Flow4& fl4 = question->fl4;
+  Question question;
+  if (auto asked = ask(net, sk, msg, question); !asked)
+    return std::unexpected(failed(net, sk, msg, asked.error()));
+  Flow4& fl4 = question.fl4;
   auto rt = route(net, sk, msg, fl4);
-  if (!rt) return std::unexpected(failed(net, sk, msg, rt.error()));
+  if (!rt) {
+    if (question.connected) sk.dst_reset();
+    return std::unexpected(failed(net, sk, msg, rt.error()));
+  }
+  if (question.connected) sk.dst_set(*rt);
+  if (question.ipc.addr.is_zero()) question.ipc.addr = fl4.daddr;
   if ((msg.flags & (MSG_CONFIRM | kMsgProbe)) == (MSG_CONFIRM | kMsgProbe) && len == 0) return 0;
 
   SockResult<void> sent;
   if (!corkreq) {
     const auto ulen = static_cast<std::uint32_t>(len + kUdpHlen);
     Cork cork;
-    auto skb = ip_make_skb(net, sk, fl4, msg, ulen, kUdpHlen, question->ipc, *rt, cork);
+    auto skb = ip_make_skb(net, sk, fl4, msg, ulen, kUdpHlen, question.ipc, *rt, cork);
     if (!skb)
       sent = std::unexpected(skb.error());
     else if (*skb)
@@ -173,7 +192,7 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   } else {
     const std::lock_guard guard(sk.lock);
     if (sk.cork.pending) return std::unexpected(failed(net, sk, msg, Errno{EINVAL}));
-    sent = append(net, sk, msg, &*question, &*rt, corkreq);
+    sent = append(net, sk, msg, &question, &*rt, corkreq);
   }
   if (!sent) return std::unexpected(failed(net, sk, msg, sent.error()));
   return len;

@@ -2,22 +2,28 @@
 // setsockopt and getsockopt at SOL_UDP.
 //
 // Kernel twin: net/ipv4/udp.c, udp_lib_setsockopt(), udp_lib_getsockopt().
-// Differs: UDP_ENCAP is unknown; receive-side options are taken without effect.
-#include <netinet/udp.h>
-
-#include <cstring>
-
+// Differs: encapsulation (UDP_ENCAP) is unknown; UDP_GRO is kept, and datagrams come one by one.
 #include "base/rcu.h"
 #include "net.h"
 #include "socket/sockopt.h"
+#include "socket/sockopt_names.h"
 #include "udp/udp_table.h"
 
 namespace txp {
+namespace {
+constexpr int kUdpEncapEspinudp = 2;
+constexpr int kUdpEncapL2tpinudp = 3;
+constexpr int kUdpliteSendCscov = 10;
+constexpr int kUdpliteRecvCscov = 11;
+}  // namespace
 
-SockResult<void> udp_setsockopt(Sock& sk, int optname, std::span<const std::uint8_t> value) {
-  int val;
-  if (value.size() < sizeof val) return err(EINVAL);
-  std::memcpy(&val, value.data(), sizeof val);
+SockResult<void> udp_setsockopt(Sock& sk, int optname, OptValue value) {
+  if (value.size() < sizeof(int)) return err(EINVAL);
+  const int val = load<int>(value);
+  if (const auto flag = find_flag(kUdpFlags, optname)) {
+    sk.set_flag(*flag, val != 0);
+    return {};
+  }
   switch (optname) {
     case UDP_CORK:
       sk.corkflag = val != 0;
@@ -31,18 +37,22 @@ SockResult<void> udp_setsockopt(Sock& sk, int optname, std::span<const std::uint
       if (val < 0 || val > 0xffff) return err(EINVAL);
       sk.gso_size = static_cast<std::uint16_t>(val);
       return {};
-    case UDP_NO_CHECK6_TX:
-    case UDP_NO_CHECK6_RX:
-    case UDP_GRO: return {};
-    case UDP_ENCAP: return err(kUnknown);
+    case UDP_ENCAP:
+      if (val == 0) return {};
+      if (val == kUdpEncapEspinudp || val == kUdpEncapL2tpinudp) return err(kUnknown);
+      return err(ENOPROTOOPT);
     default: return err(ENOPROTOOPT);
   }
 }
 
-SockResult<int> udp_getsockopt(Sock& sk, int optname) {
+SockResult<std::size_t> udp_getsockopt(Sock& sk, int optname, OptRoom room) {
+  if (const auto flag = find_flag(kUdpFlags, optname)) return store(room, int{sk.flag(*flag)});
   switch (optname) {
-    case UDP_CORK: return sk.corkflag;
-    case UDP_SEGMENT: return sk.gso_size;
+    case UDP_CORK: return store(room, int{sk.corkflag});
+    case UDP_SEGMENT: return store(room, int{sk.gso_size});
+    case UDP_ENCAP:
+    case kUdpliteSendCscov:
+    case kUdpliteRecvCscov: return store(room, int{0});
     default: return err(ENOPROTOOPT);
   }
 }

@@ -132,8 +132,9 @@ Sock* lookup2(Sock* chain, Ip4 saddr, std::uint16_t sport, Ip4 rcv_saddr, std::u
 bool ip_mc_sf_allow(Sock& sk, Ip4 group, int dif) {
   if (!group.is_multicast()) return true;
   const std::lock_guard guard(sk.rx_lock);
-  return sk.mc_all ||
-         std::ranges::find(sk.memberships, std::pair(dif, group)) != sk.memberships.end();
+  return sk.mc_all || std::ranges::any_of(sk.memberships, [&](const Sock::Membership& m) {
+           return m.group == group && m.ifindex == dif;
+         });
 }
 
 bool is_mcast_sock(Sock& sk, Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
@@ -228,6 +229,13 @@ std::size_t UdpTable::for_each_mcast(Ip4 saddr, std::uint16_t sport, Ip4 daddr, 
     with(*s);
   }
   return found;
+}
+
+bool UdpTable::has_port(std::uint16_t port) const {
+  const std::lock_guard guard(mutex_);
+  for (const Sock* s = hash_[chain_of(port)]; s != nullptr; s = s->hash_next)
+    if (s->inet_num == port) return true;
+  return false;
 }
 
 std::vector<const Sock*> UdpTable::all() const {

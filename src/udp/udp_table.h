@@ -33,6 +33,8 @@ class UdpTable {
   // Every socket that takes a multicast or broadcast packet (__udp4_lib_mcast_deliver()).
   std::size_t for_each_mcast(Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
                              int dif, const std::function<void(Sock&)>& with);
+  // Whether a socket has this port: what an ICMP error quotes as its source concerns us then.
+  bool has_port(std::uint16_t port) const;
   std::vector<const Sock*> all() const;
 
  private:
@@ -50,8 +52,8 @@ void udp_flush_pending_frames(Sock& sk);
 
 // skb->data at the UDP header; the IP header lies before it.
 void udp_rcv(Net& net, SkbPtr skb);
-// An ICMP error came about a datagram of ours: `inner` starts at the quoted UDP header.
-void udp_err(Net& net, Ip4 inner_saddr, Ip4 inner_daddr, std::span<const std::uint8_t> inner,
-             std::uint8_t type, std::uint8_t code, std::uint32_t info, int dif);
+// An ICMP error (`about`, data at its ICMP header) came about a datagram of ours: `inner` is what
+// it quotes, a whole IP header and eight bytes at least.
+void udp_err(Net& net, Skb& about, std::span<std::uint8_t> inner, std::uint32_t info);
 
 }  // namespace txp

@@ -159,7 +159,7 @@ TEST_F(UdpPorts, AMulticastGoesToEveryMatch) {
     return got;
   };
   EXPECT_EQ(receivers(2), (std::set<Sock*>{&any, &group}));
-  members_only.memberships.emplace_back(2, ip("239.0.0.1"));
+  members_only.memberships.push_back({ip("239.0.0.1"), {}, 2});
   EXPECT_EQ(receivers(2), (std::set<Sock*>{&any, &group, &members_only}));
   EXPECT_EQ(receivers(1), (std::set<Sock*>{&any, &group}));
 }

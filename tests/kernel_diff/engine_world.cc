@@ -158,10 +158,11 @@ class EngineWorld final : public World {
     if (ms == 0) (void)::poll(fds.data(), fds.size(), 3);
   }
 
-  Answer socket(std::uint32_t uid) override {
+  Answer socket(std::uint32_t uid, bool unprivileged) override {
     const int handle = next_++;
     Sock* sk = inet_create(*net_, uid);
     sk->nonblocking = false;
+    sk->privileged = !unprivileged;
     socks_[handle] = sk;
     return handle;
   }
@@ -173,14 +174,35 @@ class EngineWorld final : public World {
   }
 
   Answer send(int s, const SendCall& call) override {
-    const iovec part{const_cast<std::uint8_t*>(call.payload.data()), call.payload.size()};
-    MsgHdr m;
-    if (call.addr != nullptr) m.name = from_sockaddr(*call.addr);
-    m.namelen = call.addrlen;
+    const iovec part = piece(call);
+    return answer(sock_sendmsg(*net_, *socks_.at(s), message(call, part)));
+  }
+  Answer sendmmsg(int s, std::span<const SendCall> calls) override {
+    std::vector<iovec> parts;
+    std::vector<MsgHdr> messages;
+    parts.reserve(calls.size());
+    for (const SendCall& c : calls) {
+      parts.push_back(piece(c));
+      messages.push_back(message(c, parts.back()));
+    }
+    return answer(sock_sendmmsg(*net_, *socks_.at(s), messages));
+  }
+
+  Answer recvmsg(int s, const RecvCall& call, ReceivedMsg& to) override {
+    to.payload.resize(call.size);
+    to.control.resize(call.control_size);
+    const iovec part{to.payload.data(), to.payload.size()};
+    RecvMsg m;
     m.iov = {&part, 1};
-    m.control = call.control;
-    m.flags = call.flags;
-    return answer(sock_sendmsg(*net_, *socks_.at(s), m));
+    m.control = to.control;
+    m.flags = call.flags | MSG_DONTWAIT;
+    const SockResult<std::size_t> n = udp_recvmsg(*socks_.at(s), m);
+    if (!n) return -n.error().code;
+    if (m.name) to.from = to_sockaddr(m.name->addr, m.name->port);
+    to.payload.resize(std::min(*n, call.size));
+    to.control.resize(m.controllen);
+    to.flags = m.msg_flags;
+    return static_cast<Answer>(*n);
   }
 
   Answer recv(int s, Received& to) override {
@@ -195,7 +217,6 @@ class EngineWorld final : public World {
     return answer(sock_setsockopt(*socks_.at(s), level, option, value));
   }
   Answer getsockopt(int s, int level, int option, Bytes& value) override {
-    value.resize(256);
     const SockResult<std::size_t> n = sock_getsockopt(*socks_.at(s), level, option, value);
     value.resize(n ? *n : 0);
     return n ? 0 : -n.error().code;
@@ -229,6 +250,8 @@ class EngineWorld final : public World {
           static_cast<std::int64_t>(totals.snmp[static_cast<std::size_t>(in_icmp)]);
     };
     icmp_type("InType3", Snmp::IcmpInDestUnreachs);
+    icmp_type("InType4", Snmp::IcmpInSrcQuenchs);
+    icmp_type("InType5", Snmp::IcmpInRedirects);
     icmp_type("InType11", Snmp::IcmpInTimeExcds);
     icmp_type("InType12", Snmp::IcmpInParmProbs);
     icmp_type("OutType3", Snmp::IcmpOutDestUnreachs);
@@ -305,6 +328,19 @@ class EngineWorld final : public World {
         }
       }
     }
+  }
+
+  static iovec piece(const SendCall& call) {
+    return {const_cast<std::uint8_t*>(call.payload.data()), call.payload.size()};
+  }
+  static MsgHdr message(const SendCall& call, const iovec& part) {
+    MsgHdr m;
+    if (call.addr != nullptr) m.name = from_sockaddr(*call.addr);
+    m.namelen = call.addrlen;
+    m.iov = {&part, 1};
+    m.control = call.control;
+    m.flags = call.flags;
+    return m;
   }
 
   static void count_device(const NetDevice& dev, Counters& c) {

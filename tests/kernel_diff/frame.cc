@@ -204,4 +204,30 @@ std::string hexdumps(View left, View right, const std::string& left_name,
   return text;
 }
 
+Bytes icmp_about(const Bytes& frame, std::uint8_t type, std::uint8_t code, std::uint32_t rest) {
+  const std::optional<Ipv4Parts> p = ipv4_parts(frame);
+  if (!p || p->udp == 0) return {};
+  constexpr std::size_t kHeaders = 14 + 20 + 8;
+  const std::size_t quoted = std::min<std::size_t>(frame.size() - p->ip, 576 - 28);
+  Bytes m(kHeaders + quoted);
+  std::copy_n(frame.begin() + 6, 6, m.begin());  // to the sender,
+  std::copy_n(frame.begin(), 6, m.begin() + 6);  // from whom it sent to
+  m[12] = 0x08;
+  m[14] = 0x45;
+  put16(m, 16, static_cast<std::uint16_t>(m.size() - 14));
+  m[22] = 64;
+  m[23] = 1;
+  const std::uint8_t peer[] = {10, 77, 0, 2};
+  std::copy_n(peer, 4, m.begin() + 26);
+  std::copy_n(frame.begin() + 26, 4, m.begin() + 30);
+  put16(m, 24, static_cast<std::uint16_t>(~sum_of(View(m).subspan(14, 20))));
+  m[34] = type;
+  m[35] = code;
+  put16(m, 38, static_cast<std::uint16_t>(rest >> 16));
+  put16(m, 40, static_cast<std::uint16_t>(rest));
+  std::copy_n(frame.begin() + 14, quoted, m.begin() + kHeaders);
+  put16(m, 36, static_cast<std::uint16_t>(~sum_of(View(m).subspan(34))));
+  return m;
+}
+
 }  // namespace txp::kdiff

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel's world: real system calls.
 #include <fmt/format.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sys/fsuid.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -137,6 +139,30 @@ void read_nft(Counters& to) {
   }
 }
 
+// The calling thread's effective capabilities, put aside for as long as it lives.
+class WithoutCapabilities {
+ public:
+  explicit WithoutCapabilities(bool wanted) : wanted_(wanted) {
+    if (!wanted_ || syscall(SYS_capget, &header_, before_) != 0) return;
+    __user_cap_data_struct none[2] = {before_[0], before_[1]};
+    none[0].effective = none[1].effective = 0;
+    changed_ = syscall(SYS_capset, &header_, none) == 0;
+  }
+  ~WithoutCapabilities() {
+    const int code = errno;
+    if (changed_) (void)syscall(SYS_capset, &header_, before_);
+    errno = code;
+  }
+  WithoutCapabilities(const WithoutCapabilities&) = delete;
+  WithoutCapabilities& operator=(const WithoutCapabilities&) = delete;
+
+ private:
+  const bool wanted_;
+  bool changed_ = false;
+  __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct before_[2]{};
+};
+
 class KernelWorld final : public World {
  public:
   explicit KernelWorld(test::Lab& lab) : lab_(lab) {}
@@ -168,21 +194,25 @@ class KernelWorld final : public World {
   }
 
   // The socket belongs to the file system's user id of its maker.
-  Answer socket(std::uint32_t uid) override {
+  Answer socket(std::uint32_t uid, bool unprivileged) override {
     const int before = setfsuid(uid);
     const Answer a = answer(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     setfsuid(static_cast<uid_t>(before));
     if (a >= 0) open_.insert(static_cast<int>(a));
+    if (unprivileged) unprivileged_.insert(static_cast<int>(a));
     return a;
   }
   Answer bind(int s, const sockaddr_in& a) override {
+    const WithoutCapabilities guard(unprivileged_.contains(s));
     return answer(::bind(s, generic(a), sizeof a));
   }
   Answer connect(int s, const sockaddr_in& a) override {
+    const WithoutCapabilities guard(unprivileged_.contains(s));
     return answer(::connect(s, generic(a), sizeof a));
   }
 
   Answer send(int s, const SendCall& call) override {
+    const WithoutCapabilities guard(unprivileged_.contains(s));
     sockaddr_in name{};
     iovec part{const_cast<std::uint8_t*>(call.payload.data()), call.payload.size()};
     msghdr m{};
@@ -198,6 +228,51 @@ class KernelWorld final : public World {
     return answer(sendmsg(s, &m, call.flags | MSG_NOSIGNAL));
   }
 
+  Answer sendmmsg(int s, std::span<const SendCall> calls) override {
+    const WithoutCapabilities guard(unprivileged_.contains(s));
+    std::vector<mmsghdr> messages(calls.size());
+    std::vector<sockaddr_in> names(calls.size());
+    std::vector<iovec> parts(calls.size());
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      msghdr& m = messages[i].msg_hdr;
+      if (calls[i].addr != nullptr) {
+        names[i] = *calls[i].addr;
+        m.msg_name = &names[i];
+        m.msg_namelen = static_cast<socklen_t>(calls[i].addrlen);
+      }
+      parts[i] = {const_cast<std::uint8_t*>(calls[i].payload.data()), calls[i].payload.size()};
+      m.msg_iov = &parts[i];
+      m.msg_iovlen = 1;
+      m.msg_control = const_cast<std::uint8_t*>(calls[i].control.data());
+      m.msg_controllen = calls[i].control.size();
+    }
+    return answer(
+        ::sendmmsg(s, messages.data(), static_cast<unsigned>(messages.size()), MSG_NOSIGNAL));
+  }
+
+  Answer recvmsg(int s, const RecvCall& call, ReceivedMsg& to) override {
+    pollfd fd{s, POLLIN, 0};
+    (void)poll(&fd, 1, 5);
+    to.payload.resize(call.size);
+    to.control.resize(call.control_size);
+    sockaddr_in name{};
+    iovec part{to.payload.data(), to.payload.size()};
+    msghdr m{};
+    m.msg_name = &name;
+    m.msg_namelen = sizeof name;
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = to.control.data();
+    m.msg_controllen = to.control.size();
+    const Answer n = answer(::recvmsg(s, &m, call.flags | MSG_DONTWAIT));
+    if (n < 0) return n;
+    if (m.msg_namelen != 0) to.from = name;
+    to.payload.resize(std::min<std::size_t>(static_cast<std::size_t>(n), call.size));
+    to.control.resize(m.msg_controllen);
+    to.flags = m.msg_flags;
+    return n;
+  }
+
   Answer recv(int s, Received& to) override {
     pollfd fd{s, POLLIN, 0};
     (void)poll(&fd, 1, 5);  // the datagram may still be in the softirq
@@ -210,14 +285,15 @@ class KernelWorld final : public World {
   }
 
   Answer setsockopt(int s, int level, int option, std::span<const std::uint8_t> value) override {
+    const WithoutCapabilities guard(unprivileged_.contains(s));
     return answer(
         ::setsockopt(s, level, option, value.data(), static_cast<socklen_t>(value.size())));
   }
   Answer getsockopt(int s, int level, int option, Bytes& value) override {
-    value.resize(256);
+    const WithoutCapabilities guard(unprivileged_.contains(s));
     auto len = static_cast<socklen_t>(value.size());
     const Answer a = answer(::getsockopt(s, level, option, value.data(), &len));
-    value.resize(a < 0 ? 0 : len);
+    value.resize(a < 0 ? 0 : std::min<std::size_t>(len, value.size()));
     return a;
   }
   Answer getsockname(int s, sockaddr_in& to) override {
@@ -227,6 +303,7 @@ class KernelWorld final : public World {
   Answer shutdown(int s, int how) override { return answer(::shutdown(s, how)); }
   Answer close(int s) override {
     open_.erase(s);
+    unprivileged_.erase(s);
     return answer(::close(s));
   }
 
@@ -249,6 +326,7 @@ class KernelWorld final : public World {
 
  private:
   test::Lab& lab_;
+  std::set<int> unprivileged_;
   std::unique_ptr<test::WireCapture> lo_;
   std::set<int> open_;
 };

@@ -13,6 +13,7 @@
 
 #include "base/errno.h"
 #include "kernel_diff/masks.h"
+#include "kernel_diff/received_in_words.h"
 #include "kernel_diff/world.h"
 
 namespace txp::kdiff {
@@ -147,6 +148,12 @@ class Runner {
         case Verb::setup: done = lab_.in_sender(step.words); break;
         case Verb::peer: done = lab_.in_peer(step.words); break;
         case Verb::peer_answers: done = lab_.peer_answers(); break;
+        case Verb::peer_icmp:
+          take_frames();
+          done = peer_icmp(step);
+          world_.settle(20);
+          take_frames();
+          break;
         default: world_.settle(step.milliseconds); take_frames();
       }
       if (!done) record_.failed = fmt::format("line {}: {}", step.line, done.error().what);
@@ -158,9 +165,19 @@ class Runner {
     take_frames();
   }
 
+  // About the newest datagram on va, or the first fragment of it.
+  Result<void> peer_icmp(const Step& step) {
+    for (auto f = record_.frames.rbegin(); f != record_.frames.rend(); ++f)
+      if (f->dev == "va")
+        if (const Bytes error = icmp_about(f->raw, step.icmp_type, step.icmp_code, step.icmp_rest);
+            !error.empty())
+          return lab_.peer_sends(error);
+    return fail("there was no datagram to complain about");
+  }
+
   std::string call(const Step& step) {
     if (step.verb == Verb::socket) {
-      const Answer a = world_.socket(step.uid);
+      const Answer a = world_.socket(step.uid, step.unprivileged);
       if (a < 0) return in_words(a);
       handles_[step.sock] = static_cast<int>(a);
       std::erase_if(sockets_, [&](const SocketState& s) { return s.name == step.sock; });
@@ -185,11 +202,13 @@ class Runner {
         return in_words(a);
       }
       case Verb::send: return send(s, step);
+      case Verb::sendmmsg: return sendmmsg(s, step);
       case Verb::recv: return recv(s);
+      case Verb::recvmsg: return recvmsg(s, step);
       case Verb::setsockopt:
         return in_words(world_.setsockopt(s, step.level, step.option, step.value.resolve()));
       case Verb::getsockopt: {
-        Bytes value;
+        Bytes value(step.room);
         const Answer a = world_.getsockopt(s, step.level, step.option, value);
         return a < 0 ? in_words(a) : value_in_words(step, value);
       }
@@ -211,27 +230,47 @@ class Runner {
     }
   }
 
-  std::string send(int s, const Step& step) {
-    const Bytes control = control_bytes(step.control);
+  static SendCall send_call(const Step& step, const Bytes& control) {
     SendCall c;
     if (step.addr) c.addr = &*step.addr;
     c.addrlen = step.addrlen;
     c.payload = step.payload;
     c.control = control;
     c.flags = step.flags;
-    const Answer a = world_.send(s, c);
+    return c;
+  }
+
+  std::string send(int s, const Step& step) {
+    const Bytes control = control_bytes(step.control);
+    const Answer a = world_.send(s, send_call(step, control));
     if (a >= 0) world_.settle(0);
     return in_words(a);
+  }
+
+  std::string sendmmsg(int s, const Step& step) {
+    std::vector<Bytes> controls;
+    std::vector<SendCall> calls;
+    controls.reserve(step.messages.size());
+    for (const Step& m : step.messages) {
+      controls.push_back(control_bytes(m.control));
+      calls.push_back(send_call(m, controls.back()));
+    }
+    const Answer a = world_.sendmmsg(s, calls);
+    if (a >= 0) world_.settle(0);
+    return in_words(a);
+  }
+
+  std::string recvmsg(int s, const Step& step) {
+    ReceivedMsg got;
+    const Answer a = world_.recvmsg(s, {step.flags, step.room, step.control_room}, got);
+    return a < 0 ? in_words(a) : received_in_words(a, got, sockets_);
   }
 
   std::string recv(int s) {
     Received got;
     const Answer a = world_.recv(s, got);
     if (a < 0) return in_words(a);
-    std::string from = addr_port(got.from);
-    for (const SocketState& other : sockets_)
-      if (other.port_is_drawn && other.port == ntohs(got.from.sin_port))
-        from = from.substr(0, from.rfind(':')) + ":auto";
+    const std::string from = name_in_words(got.from, sockets_);
     std::string text = fmt::format("{} bytes from {}", got.payload.size(), from);
     if (got.payload.empty()) return text;
     text += ": ";
@@ -250,7 +289,7 @@ class Runner {
       sockaddr_in name{};
       if (world_.getsockname(handles_[s.name], name) >= 0 && name.sin_port != 0)
         s.port = ntohs(name.sin_port);
-      Bytes value;
+      Bytes value(sizeof(int));
       if (world_.getsockopt(handles_[s.name], SOL_IP, IP_MTU_DISCOVER, value) >= 0 &&
           value.size() == 4)
         s.ignore_df = value[0] < IP_PMTUDISC_DO || value[0] == IP_PMTUDISC_OMIT;

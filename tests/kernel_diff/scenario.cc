@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -141,19 +142,67 @@ struct CallName {
   bool wants_addr;
 };
 constexpr CallName kCalls[] = {
-    {"socket", Verb::socket, false},
-    {"bind", Verb::bind, true},
-    {"connect", Verb::connect, true},
-    {"sendto", Verb::send, true},
-    {"sendmsg", Verb::send, true},
-    {"send", Verb::send, false},
-    {"recv", Verb::recv, false},
-    {"setsockopt", Verb::setsockopt, false},
-    {"getsockopt", Verb::getsockopt, false},
-    {"getsockname", Verb::getsockname, false},
-    {"shutdown", Verb::shutdown, false},
-    {"close", Verb::close, false},
+    {"socket", Verb::socket, false},         {"bind", Verb::bind, true},
+    {"connect", Verb::connect, true},        {"sendto", Verb::send, true},
+    {"sendmsg", Verb::send, true},           {"send", Verb::send, false},
+    {"sendmmsg", Verb::sendmmsg, false},     {"recv", Verb::recv, false},
+    {"recvmsg", Verb::recvmsg, false},       {"setsockopt", Verb::setsockopt, false},
+    {"getsockopt", Verb::getsockopt, false}, {"getsockname", Verb::getsockname, false},
+    {"shutdown", Verb::shutdown, false},     {"close", Verb::close, false},
 };
+
+// Messages between slashes, each with an address of its own or `-`.
+Result<void> parse_sendmmsg(const Words& w, std::size_t at, Step& step) {
+  while (at < w.size()) {
+    const std::size_t end = static_cast<std::size_t>(
+        std::find(w.begin() + static_cast<std::ptrdiff_t>(at), w.end(), "/") - w.begin());
+    Step message;
+    message.line = step.line;
+    if (w[at] != "-") {
+      const Result<sockaddr_in> a = parse_sockaddr(w[at]);
+      if (!a) return std::unexpected(a.error());
+      message.addr = *a;
+    }
+    const Words part(w.begin() + static_cast<std::ptrdiff_t>(at) + 1,
+                     w.begin() + static_cast<std::ptrdiff_t>(end));
+    if (Result<void> done = parse_send(part, 0, message); !done) return done;
+    step.messages.push_back(std::move(message));
+    at = end + 1;
+  }
+  return {};
+}
+
+// MSG_*, size N (of the datagram's room), control N (of the control messages').
+Result<void> parse_recvmsg(const Words& w, std::size_t at, Step& step) {
+  while (at < w.size()) {
+    const std::string& word = w[at++];
+    if (const std::optional<int> flag = find_flag(word)) {
+      step.flags |= *flag;
+      continue;
+    }
+    const std::optional<std::int64_t> n = at < w.size() ? parse_number(w[at++]) : std::nullopt;
+    if ((word != "size" && word != "control") || !n || *n < 0 || *n > 1 << 17)
+      return fail(fmt::format("'{}' is not understood here", word));
+    (word == "size" ? step.room : step.control_room) = static_cast<std::size_t>(*n);
+  }
+  return {};
+}
+
+// An option's name, or its level and number.
+Result<void> parse_option(const Words& w, std::size_t& at, Step& step) {
+  const std::string name = at < w.size() ? w[at++] : "";
+  if (const std::optional<OptionName> o = find_option(name)) {
+    step.level = o->level;
+    step.option = o->option;
+    return {};
+  }
+  const std::optional<std::int64_t> level = parse_number(name);
+  const std::optional<std::int64_t> option = at < w.size() ? parse_number(w[at++]) : std::nullopt;
+  if (!level || !option) return fail(fmt::format("'{}' is no option", name));
+  step.level = static_cast<int>(*level);
+  step.option = static_cast<int>(*option);
+  return {};
+}
 
 Result<void> parse_call(const CallName& call, const Words& w, Step& step) {
   step.verb = call.verb;
@@ -168,8 +217,13 @@ Result<void> parse_call(const CallName& call, const Words& w, Step& step) {
   }
   switch (step.verb) {
     case Verb::send: return parse_send(w, at, step);
+    case Verb::sendmmsg: return parse_sendmmsg(w, at, step);
+    case Verb::recvmsg: step.room = 1 << 17; return parse_recvmsg(w, at, step);
     case Verb::socket:
-      if (w.size() == 4 && w[2] == "uid") {
+      if (w.size() == 3 && w[2] == "unprivileged") {
+        step.unprivileged = true;
+        at = 3;
+      } else if (w.size() == 4 && w[2] == "uid") {
         const std::optional<std::int64_t> uid = parse_number(w[3]);
         if (!uid) return fail("uid wants a number");
         step.uid = static_cast<std::uint32_t>(*uid);
@@ -178,12 +232,16 @@ Result<void> parse_call(const CallName& call, const Words& w, Step& step) {
       break;
     case Verb::setsockopt:
     case Verb::getsockopt: {
-      const std::optional<OptionName> o = at < w.size() ? find_option(w[at]) : std::nullopt;
-      if (!o) return fail(fmt::format("{} wants the name of a known option", call.name));
-      ++at;
-      step.level = o->level;
-      step.option = o->option;
-      if (step.verb == Verb::getsockopt) break;
+      if (Result<void> done = parse_option(w, at, step); !done) return done;
+      if (step.verb == Verb::getsockopt) {
+        if (at + 2 == w.size() && w[at] == "size") {
+          const std::optional<std::int64_t> n = parse_number(w[at + 1]);
+          if (!n || *n < 0 || *n > 65536) return fail("size wants a number");
+          step.room = static_cast<std::size_t>(*n);
+          at += 2;
+        }
+        break;
+      }
       Result<Value> v = parse_value(w, at, sizeof(int));
       if (!v) return std::unexpected(v.error());
       step.value = std::move(*v);
@@ -201,6 +259,23 @@ Result<void> parse_call(const CallName& call, const Words& w, Step& step) {
   return {};
 }
 
+// peer icmp TYPE CODE [REST]
+Result<void> parse_icmp(Step& step) {
+  step.verb = Verb::peer_icmp;
+  std::int64_t numbers[3] = {};
+  for (std::size_t i = 1; i < step.words.size() || i < 3; ++i) {
+    const std::optional<std::int64_t> n = i < std::min<std::size_t>(step.words.size(), 4)
+                                              ? parse_number(step.words[i])
+                                              : std::nullopt;
+    if (!n) return fail("peer icmp wants a type, a code and perhaps the header's second word");
+    numbers[i - 1] = *n;
+  }
+  step.icmp_type = static_cast<std::uint8_t>(numbers[0]);
+  step.icmp_code = static_cast<std::uint8_t>(numbers[1]);
+  step.icmp_rest = static_cast<std::uint32_t>(numbers[2]);
+  return {};
+}
+
 Result<void> parse_line(Words w, Step& step) {
   if (w[0] == "repeat" && w.size() > 2) {
     const std::optional<std::int64_t> n = parse_number(w[1]);
@@ -213,6 +288,7 @@ Result<void> parse_line(Words w, Step& step) {
     step.words.assign(w.begin() + 1, w.end());
     if (step.words.empty()) return fail(fmt::format("{} wants a command", w[0]));
     if (step.verb == Verb::peer && step.words[0] == "answers") step.verb = Verb::peer_answers;
+    if (step.verb == Verb::peer && step.words[0] == "icmp") return parse_icmp(step);
     return {};
   }
   if (w[0] == "sleep") {

@@ -40,12 +40,15 @@ enum class Verb {
   setup,         // a command in the sending namespace
   peer,          // a command in the peer
   peer_answers,  // the peer answers UDP with ICMP port unreachable
+  peer_icmp,     // the peer sends an ICMP message about the newest datagram that it got
   sleep,         // both worlds wait
   socket,
   bind,
   connect,
-  send,  // send, sendto, sendmsg
+  send,      // send, sendto, sendmsg
+  sendmmsg,  // several messages
   recv,
+  recvmsg,
   setsockopt,
   getsockopt,
   getsockname,
@@ -60,9 +63,13 @@ struct Step {
   unsigned repeat = 1;
   std::vector<std::string> words;  // setup, peer: the command
   int milliseconds = 0;            // sleep
+  std::uint8_t icmp_type = 0;      // peer_icmp
+  std::uint8_t icmp_code = 0;
+  std::uint32_t icmp_rest = 0;  // the header's second word
 
   std::string sock;
   std::uint32_t uid = 0;  // socket
+  bool unprivileged = false;
   std::optional<sockaddr_in> addr;
   std::size_t addrlen = sizeof(sockaddr_in);
   std::vector<std::uint8_t> payload;
@@ -71,7 +78,10 @@ struct Step {
   int level = 0;  // setsockopt, getsockopt
   int option = 0;
   Value value;
-  int how = 0;  // shutdown
+  int how = 0;                      // shutdown
+  std::size_t room = 256;           // getsockopt: bytes; recvmsg: of the datagram
+  std::size_t control_room = 1024;  // recvmsg: bytes
+  std::vector<Step> messages;       // sendmmsg: each as a send
 
   bool is_call() const { return verb >= Verb::socket; }
 };

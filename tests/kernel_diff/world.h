@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +34,19 @@ struct Received {
   Bytes payload;
 };
 
+struct RecvCall {
+  int flags = 0;  // MSG_*
+  std::size_t size = 0;
+  std::size_t control_size = 0;
+};
+
+struct ReceivedMsg {
+  std::optional<sockaddr_in> from;
+  Bytes payload;  // what had room
+  Bytes control;  // a list of cmsghdr
+  int flags = 0;  // MSG_TRUNC and its like
+};
+
 class World {
  public:
   virtual ~World() = default;
@@ -43,12 +57,17 @@ class World {
   // Waits, bounded, until what is under way has come to its end; at least `ms` milliseconds.
   virtual void settle(int ms) = 0;
 
-  virtual Answer socket(std::uint32_t uid) = 0;  // answers a handle
+  // Answers a handle. `unprivileged`: its calls are made without a capability.
+  virtual Answer socket(std::uint32_t uid, bool unprivileged) = 0;
   virtual Answer bind(int s, const sockaddr_in& addr) = 0;
   virtual Answer connect(int s, const sockaddr_in& addr) = 0;
   virtual Answer send(int s, const SendCall& call) = 0;
+  // sendmmsg(2): how many were sent, or the first one's errno.
+  virtual Answer sendmmsg(int s, std::span<const SendCall> calls) = 0;
   virtual Answer recv(int s, Received& to) = 0;  // never waits
+  virtual Answer recvmsg(int s, const RecvCall& call, ReceivedMsg& to) = 0;
   virtual Answer setsockopt(int s, int level, int option, std::span<const std::uint8_t> value) = 0;
+  // `value` comes as room and goes as what was written.
   virtual Answer getsockopt(int s, int level, int option, Bytes& value) = 0;
   virtual Answer getsockname(int s, sockaddr_in& to) = 0;
   virtual Answer shutdown(int s, int how) = 0;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/ethtool.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -170,6 +171,20 @@ Result<void> Lab::in_peer(const std::vector<std::string>& argv) {
 }
 
 Result<void> Lab::peer_answers() { return in_peer({"ip", "rule", "del", "pref", "5"}); }
+
+Result<void> Lab::peer_sends(std::span<const std::uint8_t> frame) {
+  const InNetNs there(peer_);
+  const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail("the peer has no packet socket");
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_ifindex = static_cast<int>(if_nametoindex(peer_links_.front().c_str()));
+  const ssize_t sent =
+      sendto(fd, frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+  close(fd);
+  if (sent != static_cast<ssize_t>(frame.size())) return fail("the peer's frame was not sent");
+  return {};
+}
 
 void Lab::sync_carrier() {
   {

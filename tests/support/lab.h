@@ -10,8 +10,10 @@
 // Offloads, disciplines and sysctls are the kernel's own.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +41,8 @@ class Lab {
   Result<void> in_peer(const std::vector<std::string>& argv);
   // From now on the peer answers UDP that it has no socket for with ICMP port unreachable.
   Result<void> peer_answers();
+  // The peer sends this frame on its end of the first wire.
+  Result<void> peer_sends(std::span<const std::uint8_t> frame);
   // Carrier changes reach qdiscs and routes through a kernel work item; this waits for it.
   void sync_carrier();
 

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Multicast groups of a socket.
+//
+// Kernel twin: net/ipv4/igmp.c, ip_mc_join_group(), ip_mc_leave_group(), ip_mc_drop_socket(),
+// ip_mc_find_dev().
+// Differs: no IGMP reports, and no source filters.
+#include <netinet/in.h>
+
+#include <algorithm>
+
+#include "base/rcu.h"
+#include "dev/netdevice.h"
+#include "net.h"
+#include "route/ip_route.h"
+#include "socket/sockopt.h"
+
+namespace txp {
+namespace {
+
+// By index, by address, or where the group's route goes.
+const NetDevice* ip_mc_find_dev(Net& net, const Sock::Membership& m) {
+  if (m.ifindex != 0) return net.dev->by_index(m.ifindex);
+  if (!m.address.is_zero()) {
+    if (const NetDevice* dev = ip_dev_find(net, m.address); dev != nullptr) return dev;
+  }
+  Flow4 fl4;
+  fl4.daddr = m.group;
+  const auto rt = ip_route_output_flow(net, fl4, nullptr);
+  return rt ? rt->dev : nullptr;
+}
+
+// ip_mc_dec_group(): `dev` may be gone.
+void leave(Net& net, int ifindex, Ip4 group) {
+  const NetDevice* dev = net.dev->by_index(ifindex);
+  if (dev == nullptr) return;
+  std::vector<Ip4> groups = dev->in_dev().mc_groups;
+  if (const auto at = std::ranges::find(groups, group); at != groups.end()) groups.erase(at);
+  net.dev->set_mc_groups(ifindex, std::move(groups));
+}
+
+}  // namespace
+
+SockResult<void> ip_mc_join_group(Sock& sk, const Sock::Membership& m) {
+  if (!m.group.is_multicast()) return err(EINVAL);
+  const std::lock_guard guard(sk.net.rtnl);
+  const RcuReader reader;
+  const NetDevice* dev = ip_mc_find_dev(sk.net, m);
+  if (dev == nullptr) return err(ENODEV);
+  {
+    const std::lock_guard receivers(sk.rx_lock);  // udp_table.cc reads them
+    for (const Sock::Membership& mine : sk.memberships)
+      if (mine.group == m.group && mine.ifindex == dev->ifindex) return err(EADDRINUSE);
+    if (sk.memberships.size() >= static_cast<std::size_t>(sk.net.sysctl().igmp_max_memberships))
+      return err(ENOBUFS);
+    sk.memberships.push_back({m.group, m.address, dev->ifindex});
+  }
+  std::vector<Ip4> groups = dev->in_dev().mc_groups;
+  groups.push_back(m.group);
+  sk.net.dev->set_mc_groups(dev->ifindex, std::move(groups));
+  return {};
+}
+
+SockResult<void> ip_mc_leave_group(Sock& sk, const Sock::Membership& m) {
+  const std::lock_guard guard(sk.net.rtnl);
+  const RcuReader reader;
+  const NetDevice* dev = ip_mc_find_dev(sk.net, m);
+  if (m.ifindex == 0 && m.address.is_zero() && dev == nullptr) return err(ENODEV);
+  const int wanted = dev != nullptr ? dev->ifindex : m.ifindex;
+  int ifindex = 0;
+  {
+    const std::lock_guard receivers(sk.rx_lock);
+    const auto mine = std::ranges::find_if(sk.memberships, [&](const Sock::Membership& x) {
+      if (x.group != m.group) return false;
+      if (wanted != 0) return x.ifindex == wanted;
+      return m.address.is_zero() || x.address == m.address;
+    });
+    if (mine == sk.memberships.end()) return err(EADDRNOTAVAIL);
+    ifindex = mine->ifindex;
+    sk.memberships.erase(mine);
+  }
+  leave(sk.net, ifindex, m.group);
+  return {};
+}
+
+void ip_mc_drop_socket(Sock& sk) {
+  if (sk.memberships.empty()) return;
+  const std::lock_guard guard(sk.net.rtnl);
+  const RcuReader reader;
+  std::vector<Sock::Membership> all;
+  {
+    const std::lock_guard receivers(sk.rx_lock);
+    all.swap(sk.memberships);
+  }
+  for (const Sock::Membership& m : all) leave(sk.net, m.ifindex, m.group);
+}
+
+}  // namespace txp

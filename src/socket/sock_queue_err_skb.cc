@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What joins and leaves a socket's error queue, and the send stamps that do.
+//
+// Kernel twin: net/core/skbuff.c, sock_queue_err_skb(), __skb_tstamp_tx(),
+// __skb_complete_tx_timestamp().
+// Differs: no hardware stamps; a stamp's packet is copied, not cloned.
+#include <cerrno>
+
+#include "dev/netdevice.h"
+#include "net.h"
+#include "socket/error_queue.h"
+#include "socket/sock.h"
+#include "socket/timestamping.h"
+#include "wire/ipv4.h"
+
+namespace txp {
+
+bool sock_queue_err_skb(Sock& sk, QueuedError error) {
+  const std::lock_guard guard(sk.rx_lock);
+  const std::uint32_t rmem = sk.rmem_alloc.load(std::memory_order_relaxed);
+  const auto rcvbuf = static_cast<std::uint32_t>(sk.rcvbuf.load(std::memory_order_relaxed));
+  if (std::uint64_t{rmem} + error.truesize >= rcvbuf) return false;
+  sk.rmem_alloc.store(rmem + error.truesize, std::memory_order_relaxed);
+  sk.error_queue.push_back(std::move(error));
+  return true;
+}
+
+void skb_tstamp_tx(const Skb& skb, std::uint32_t type) {
+  if (skb.sk == nullptr) return;
+  Sock& sk = *skb.sk;
+  const std::uint32_t tsflags = sk.tsflags;
+  QueuedError error;
+  error.ee.ee_errno = ENOMSG;
+  error.ee.ee_origin = SO_EE_ORIGIN_TIMESTAMPING;
+  error.ee.ee_info = type;
+  if ((tsflags & SOF_TIMESTAMPING_OPT_ID) != 0) error.ee.ee_data = skb.tskey;
+  error.info.tstamp = skb.net->clock.wall();
+  if ((tsflags & SOF_TIMESTAMPING_OPT_TSONLY) != 0) {
+    error.truesize = skb_truesize(*skb.net, 0);
+  } else {
+    error.truesize = skb.truesize;
+    error.data.assign(skb.data, skb.tail);
+    for (const Skb* f = skb.frag_list; f != nullptr; f = f->next)
+      error.data.insert(error.data.end(), f->data, f->tail);
+    // ipv4_datagram_support_cmsg(): IP_PKTINFO tells the device that it left by.
+    error.has_packet = (tsflags & SOF_TIMESTAMPING_OPT_CMSG) != 0;
+    const Ipv4View ip(skb.network());
+    error.info.ifindex = skb.dev->ifindex;
+    error.info.saddr = error.info.spec_dst = ip.saddr();
+    error.info.daddr = ip.daddr();
+    error.info.ttl = ip.ttl();
+    error.info.tos = ip.tos();
+  }
+  static_cast<void>(sock_queue_err_skb(sk, std::move(error)));
+}
+
+}  // namespace txp
