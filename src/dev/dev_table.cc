@@ -2,12 +2,12 @@
 // The devices of a Net by index and by name, published by RCU.
 // Kernel twin: net/core/dev.c (register_netdevice(), unregister_netdevice(), __dev_close()).
 //
-// Differs: a device is known to the engine only when it is the last one before the wire (hardware,
-// veth, TAP and their like). Tunnels, VLANs, bridges, bonds and VRFs, and devices of other hardware
-// types, are marked with `unknown_kind`, and dev_queue_xmit() answers unknown there. A port of a
-// bridge, bond or team sends as a plain device does; a port of a VRF is routed by the VRF's table,
-// so it is unknown too.
-// Drops: what waits on a device that goes down or away (QUEUE_PURGE; neighbours: NEIGH_FAILED).
+// Differs: a device is known to the engine when it is the last one before the wire (hardware, veth,
+// TAP and their like) or a macvlan. Tunnels, VLANs, bridges, bonds and VRFs, and devices of other
+// hardware types, are marked with `unknown_kind`, and dev_queue_xmit() answers unknown there. A
+// port of a bridge, bond or team sends as a plain device does; a port of a VRF is routed by the
+// VRF's table, so it is unknown too. Drops: what waits on a device that goes down or away
+// (QUEUE_PURGE; neighbours: NEIGH_FAILED).
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -32,6 +32,9 @@ bool last_device(const Link& link) {
   if (link.type == kArphrdEther) return std::ranges::find(kKinds, link.kind) != std::end(kKinds);
   return link.type == kArphrdNone && link.kind == "tun";
 }
+
+// A device whose driver hands on to another device of this namespace.
+bool stacked_here(const Link& link) { return link.kind == "macvlan" && !link.peer_in_other_netns; }
 
 }  // namespace
 
@@ -148,9 +151,10 @@ NetDevice& DevTable::set_link(const Link& link) {
 void DevTable::judge_kind(NetDevice& dev) {
   const Link& link = dev.link();
   std::string what;
-  if (!last_device(link)) {
+  if (!last_device(link) && !stacked_here(link)) {
     what = link.kind.empty() ? "ARPHRD type " + std::to_string(link.type) : link.kind;
     what += " " + link.name;
+    if (link.kind == "macvlan") what += " on a device of another namespace";
   } else if (link.master != 0) {
     const NetDevice* master = owned(link.master);
     if (master != nullptr && master->link().kind == "vrf")

@@ -47,6 +47,7 @@ struct Link {
   int master = 0;                    // ifindex of the bridge, bond or VRF; 0: none
   int peer_ifindex = 0;              // IFLA_LINK
   bool peer_in_other_netns = false;  // IFLA_LINK_NETNSID given
+  std::uint32_t macvlan_mode = 0;    // IFLA_MACVLAN_MODE: MACVLAN_MODE_*
   MacAddr address;
   MacAddr broadcast = MacAddr::broadcast();
   bool carrier = true;

@@ -58,11 +58,12 @@ NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, boo
   const std::uint32_t len = skb->len;
   Trace* trace = skb->trace;
   Frames frames;
-  if ((skb->tx_flags & kSkbTxSwTstamp) != 0) {  // skb_tx_timestamp(), which every driver calls
+  // skb_tx_timestamp(), which every driver of hardware calls.
+  if ((skb->tx_flags & kSkbTxSwTstamp) != 0 && !dev.features.stacked) {
     skb_tstamp_tx(*skb, kScmTstampSnd);
     skb->tx_flags &= static_cast<std::uint8_t>(~kSkbTxSwTstamp);
   }
-  if (trace != nullptr) frames = wire_frames(net, *skb);
+  if (trace != nullptr && !dev.features.stacked) frames = wire_frames(net, *skb);
 
   if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) {
     if (trace != nullptr) trace->result(Stage::ndo_start_xmit, "busy");

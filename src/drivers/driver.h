@@ -23,6 +23,7 @@ struct DriverFeatures {
   bool gso_udp_l4 = false;  // takes GsoType::udp_l4
   bool frag_list = false;   // takes skbs with a frag_list
   bool lltx = false;        // needs no transmit lock (NETIF_F_LLTX)
+  bool stacked = false;     // hands frames on to another device of this Net
   bool batch = false;       // wants several packets a doorbell (byte queue limits in the kernel)
 };
 

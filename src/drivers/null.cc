@@ -3,6 +3,7 @@
 
 #include "dev/link.h"
 #include "drivers/loopback.h"
+#include "drivers/macvlan.h"
 #include "observe/counters.h"
 
 namespace txp {
@@ -21,7 +22,8 @@ class NullDriver final : public Driver {
 std::unique_ptr<Driver> make_null() { return std::make_unique<NullDriver>(); }
 
 std::unique_ptr<Driver> make_default_driver(const Link& link) {
-  return (link.flags & kIffLoopback) != 0 ? make_loopback() : make_null();
+  if ((link.flags & kIffLoopback) != 0) return make_loopback();
+  return link.kind == "macvlan" ? make_macvlan() : make_null();
 }
 
 }  // namespace txp

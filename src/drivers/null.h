@@ -11,7 +11,8 @@ namespace txp {
 struct Link;
 
 std::unique_ptr<Driver> make_null();
-// What a new device gets: loopback for IFF_LOOPBACK, otherwise null.
+// What a new device gets: loopback for IFF_LOOPBACK, what stands on another device its own driver,
+// otherwise null.
 std::unique_ptr<Driver> make_default_driver(const Link& link);
 
 }  // namespace txp

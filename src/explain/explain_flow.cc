@@ -27,7 +27,7 @@ void seal(Net& net) {
   net.neigh->owner = NeighOwner::kernel;
   net.neigh->ask_kernel = nullptr;
   for (NetDevice* dev : net.dev->all())
-    if (dynamic_cast<const CaptureDriver*>(dev->driver.get()) == nullptr)
+    if (!dev->features.stacked && dynamic_cast<const CaptureDriver*>(dev->driver.get()) == nullptr)
       net.dev->attach(*dev, std::make_unique<CaptureDriver>());
 }
 

@@ -68,6 +68,11 @@ Result<Decoded> decode_link(Bytes bytes) {
   if (auto v = a.raw(IFLA_LINKINFO)) {
     Attrs<IFLA_INFO_MAX> info(*v, "IFLA_LINKINFO");
     if (auto kind = info.text(IFLA_INFO_KIND)) l.kind = *kind;
+    if (auto data = info.raw(IFLA_INFO_DATA); data && l.kind == "macvlan") {
+      Attrs<IFLA_MACVLAN_MAX> macvlan(*data, "macvlan");
+      l.macvlan_mode = macvlan.u32(IFLA_MACVLAN_MODE).value_or(0);
+      if (!macvlan.error().empty()) return fail(macvlan.error());
+    }
     if (!info.error().empty()) return fail(info.error());
   }
   if (!a.error().empty()) return fail(a.error());

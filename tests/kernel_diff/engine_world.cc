@@ -124,7 +124,7 @@ class EngineWorld final : public World {
     for (const std::string& w : live_->report().warnings) notes_.push_back(w);
     const std::lock_guard guard(net_->rtnl);
     for (NetDevice* dev : net_->dev->all()) {
-      if ((dev->flags() & kIffLoopback) != 0) continue;
+      if ((dev->flags() & kIffLoopback) != 0 || dev->features.stacked) continue;
       Result<std::unique_ptr<Driver>> driver = make_driver(*net_, *dev, "af_packet");
       if (!driver) return std::unexpected(driver.error());
       net_->dev->attach(*dev, std::move(*driver));
