@@ -29,6 +29,7 @@ int run(const Arguments& arguments);
 int snapshot(const Arguments& arguments);
 int stat(const Arguments& arguments);
 int watch(const Arguments& arguments);
+int prove(const Arguments& arguments);
 
 // One line on standard error: "txpath: WHAT: WHY". Answers kUsage.
 int complain(std::string_view message);

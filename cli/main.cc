@@ -23,8 +23,9 @@ usage: txpath [--netns NAME] VERB ...
   run -- PROGRAM ...            runs a program whose UDP sends go through the engine
   snapshot OUT.jsonl            saves this namespace's configuration
   stat                          counters: of running txpath processes, else the kernel's
-  watch [FILTER]                the running kernel's own path, from its tracepoints
   serve                         the same as a live page, as metrics and as JSON, over HTTP
+  watch [FILTER]                the running kernel's own path, from its tracepoints
+  prove udp to ADDR:PORT ...    explains, really sends it through the kernel, and compares
 
   --netns NAME   work in the network namespace NAME (`ip netns`), or in the one at a path
   --help         this text; `txpath VERB --help` tells a verb's words and options
@@ -40,8 +41,8 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
-    {"explain", explain}, {"diff", diff},     {"send", send},         {"run", run},
-    {"watch", watch},     {"prove", nullptr}, {"snapshot", snapshot}, {"stat", stat},
+    {"explain", explain}, {"diff", diff},   {"send", send},         {"run", run},
+    {"watch", watch},     {"prove", prove}, {"snapshot", snapshot}, {"stat", stat},
     {"top", nullptr},     {"serve", serve},
 };
 

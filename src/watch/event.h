@@ -24,6 +24,7 @@ typedef __u8 txp_u8;
 enum {
   TXP_WATCH_HDR = 128,
   TXP_WATCH_EVENT_HDR = 96,
+  TXP_WATCH_NEAR = 256,     // devices of one namespace that are counted without hashing
   TXP_WATCH_SLOTS = 65536,  // packets under way whose identity is kept
   TXP_WATCH_SYSCALLS = 8,
   TXP_WATCH_BUCKETS = 304,  // TXP_WATCH_SUB a power of two of nanoseconds, up to 2^38
@@ -34,7 +35,7 @@ enum {
 struct txp_watch_config {
   txp_u32 netns;    // inode; 0: any
   txp_u32 ifindex;  // 0: any
-  txp_u32 tgid;     // 0: any
+  txp_u32 tgid;     // 0: any; in the pid namespace below
   txp_u32 mark;
   txp_u8 has_mark;
   txp_u8 has_filter;  // a pcap filter was written over the placeholders
@@ -45,8 +46,9 @@ struct txp_watch_config {
   txp_u8 drops_only;
   txp_u8 bytes;  // events carry the whole frame (perf buffer instead of ring buffer)
   txp_u64 syscalls[TXP_WATCH_SYSCALLS];  // that send; unused ones are ~0
-  txp_u32 sendmmsg;
-  txp_u32 self;  // our own process: its calls are not told; 0: told
+  txp_u64 pidns_dev;                     // whose numbers processes are told by,
+  txp_u64 pidns_inode;                   // 0: the first namespace's
+  txp_u64 sendmmsg;
 };
 
 enum txp_watch_flag {

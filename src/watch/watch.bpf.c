@@ -39,6 +39,14 @@ struct {
     __type(key, key_type);                         \
     __type(value, value_type);                     \
   } name SEC(".maps")
+// Counts of the one namespace that is watched, at [point * TXP_WATCH_NEAR + ifindex]; those of other
+// namespaces, and of higher ifindexes, in `counts`.
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, TXP_POINT_COUNT* TXP_WATCH_NEAR);
+  __type(key, txp_u32);
+  __type(value, struct txp_watch_count);
+} near_counts SEC(".maps");
 PERCPU_HASH(counts, struct txp_watch_count_key, struct txp_watch_count, 8192);
 PERCPU_HASH(errors, struct txp_watch_error_key, txp_u64, 1024);
 PERCPU_HASH(drops, struct txp_watch_drop_key, struct txp_watch_count, 2048);
@@ -212,12 +220,28 @@ static __always_inline txp_u32 netns_of_sk(const struct sock* sk) {
   return sk->__sk_common.skc_net.net->ns.inum;
 }
 
+// The current process as its number is in the command's own pid namespace.
+static __always_inline txp_u32 this_pid(void) {
+  if (!cfg.pidns_inode) return bpf_get_current_pid_tgid() >> 32;
+  struct bpf_pidns_info ns;
+  if (bpf_get_ns_current_pid_tgid(cfg.pidns_dev, cfg.pidns_inode, &ns, sizeof ns)) return 0;
+  return ns.tgid;
+}
+
 static __always_inline struct call* this_call(void) {
   return bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0);
 }
 
 static __always_inline void count(txp_u32 point, txp_u32 ifindex, txp_u32 netns, txp_u32 len,
                                   txp_u32 packets) {
+  if (cfg.netns && ifindex < TXP_WATCH_NEAR) {
+    txp_u32 at = point * TXP_WATCH_NEAR + ifindex;
+    struct txp_watch_count* near = bpf_map_lookup_elem(&near_counts, &at);
+    if (!near) return;
+    near->packets += packets;
+    near->bytes += len;
+    return;
+  }
   struct txp_watch_count_key key = {point, ifindex, netns};
   struct txp_watch_count* c = bpf_map_lookup_elem(&counts, &key);
   if (!c) {
@@ -315,7 +339,7 @@ static __always_inline struct packet* adopt(const struct sk_buff* skb, struct pa
     *p = cpu->parent;
   } else {
     p->sk = sk;
-    p->pid = bpf_get_current_pid_tgid() >> 32;
+    p->pid = this_pid();
     bpf_get_current_comm(p->comm, sizeof p->comm);
     if (call && call->active && sk) {
       if (!call->id) call->id = (++cpu->next_id << 8) | (bpf_get_smp_processor_id() & 255);
@@ -373,7 +397,7 @@ static __always_inline void fill_event(struct txp_watch_event* e, const struct a
     e->pid = p->pid;
     __builtin_memcpy(e->comm, p->comm, sizeof e->comm);
   } else {
-    e->pid = bpf_get_current_pid_tgid() >> 32;
+    e->pid = this_pid();
     bpf_get_current_comm(e->comm, sizeof e->comm);
   }
   if (dev)
@@ -753,7 +777,7 @@ int BPF_PROG(on_sys_enter, struct pt_regs* regs, long nr) {
   bool sends = false;
   for (int i = 0; i < TXP_WATCH_SYSCALLS; ++i) sends |= cfg.syscalls[i] == (txp_u64)nr;
   if (!sends) return 0;
-  if (cfg.tgid && bpf_get_current_pid_tgid() >> 32 != cfg.tgid) return 0;
+  if (cfg.tgid && this_pid() != cfg.tgid) return 0;
   struct call* c = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0,
                                         BPF_LOCAL_STORAGE_GET_F_CREATE);
   if (!c) return 0;
@@ -797,7 +821,7 @@ static __always_inline int on_socket(const struct sock* sk, struct about* a) {
   a->netns = netns_of_sk(sk);
   a->mark = sk->sk_mark;
   if (!wanted(a)) return 0;
-  if (cfg.tgid && bpf_get_current_pid_tgid() >> 32 != cfg.tgid) return 0;
+  if (cfg.tgid && this_pid() != cfg.tgid) return 0;
   struct call* call = 0;
   if (cfg.track) call = this_call();
   if (cfg.has_filter && !(call && call->active && call->matched)) goto done;
@@ -862,7 +886,7 @@ int BPF_PROG(on_fib_table_lookup, txp_u32 table, const struct flowi4* flow,
     a.netns = netns_of_task();
   }
   if (!wanted(&a)) return 0;
-  if (cfg.tgid && bpf_get_current_pid_tgid() >> 32 != cfg.tgid) return 0;
+  if (cfg.tgid && this_pid() != cfg.tgid) return 0;
   struct call* call = 0;
   if (cfg.track) call = this_call();
   struct header* h = header_of(TXP_POINT_fib_table_lookup);
@@ -904,7 +928,11 @@ static __always_inline int on_neigh(txp_u32 point, const struct net_device* dev,
       .point = point, .netns = netns_of_dev(dev), .ifindex = dev->ifindex, .value = value};
   if (cfg.netns && a.netns != cfg.netns) return 0;
   if (cfg.ifindex && a.ifindex != cfg.ifindex) return 0;
-  if (cfg.has_mark || cfg.has_filter || cfg.tgid) return 0;  // it is no one packet's
+  if (cfg.has_mark || cfg.has_filter) return 0;  // it is no one packet's
+  // Sending asks for a neighbour in the sender's own call; timers and replies come at any time.
+  if (cfg.tgid && (point == TXP_POINT_neigh_timer_handler || point == TXP_POINT_neigh_update ||
+                   this_pid() != cfg.tgid))
+    return 0;
   if (cfg.counts) count(a.point, a.ifindex, a.netns, 0, 1);
   if (!cfg.events) return 0;
   struct txp_watch_event* e = reserve();

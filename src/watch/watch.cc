@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 #include <net/if.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,6 +40,11 @@ bool contains(const std::vector<Stage>& stages, Stage s) {
   return std::ranges::find(stages, s) != stages.end();
 }
 
+// Whether net_dev_xmit alone serves for the stages dev_hard_start_xmit and ndo_start_xmit.
+bool implied(const WatchOptions& o, bool track) {
+  return o.counts && !o.events && !track && !o.mark && o.stages.empty() && !o.drops_only;
+}
+
 // Whether the options ask for this point at all.
 bool wanted(const WatchPoint& p, const WatchOptions& o, bool track) {
   // What identity rests on.
@@ -46,11 +52,13 @@ bool wanted(const WatchPoint& p, const WatchOptions& o, bool track) {
                         p.point == TXP_POINT_net_dev_queue || p.point == TXP_POINT_kfree_skb ||
                         p.point == TXP_POINT_net_dev_start_xmit;
   if (track && backbone) return true;
+  // A program costs as much as it counts; what net_dev_xmit tells as well is left out.
+  if (p.point == TXP_POINT_net_dev_start_xmit && implied(o, track)) return false;
   if (p.point == TXP_POINT_sys_enter || p.point == TXP_POINT_consume_skb) return false;
   if (p.kind == PointKind::end) return true;
   if (o.drops_only) return false;
-  if (o.latency && !o.counts && !o.events && p.kind != PointKind::packet &&
-      p.point != TXP_POINT_qdisc_dequeue)
+  // Each point costs; latency alone needs those of a packet's way only.
+  if (o.latency && !o.counts && !o.events && p.stage < Stage::dev_queue_xmit && o.filter.empty())
     return false;
   // What is marked, or is one program's, is told by the point before.
   if (p.point == TXP_POINT_net_dev_start_xmit && contains(o.stages, Stage::ndo_start_xmit))
@@ -102,6 +110,8 @@ class KernelWatch : public Watch {
   std::map<std::pair<std::uint32_t, std::uint32_t>, std::string> names_;
   const std::function<void(const WatchEvent&)>* sink_ = nullptr;
   std::uint64_t frames_lost_ = 0;
+  // net_dev_start_xmit is not attached: each packet that the driver took or refused was there.
+  bool implied_ = false;
   // Strings that drop_stage() looks at.
   std::string reason_, function_;
 };
@@ -124,6 +134,12 @@ void KernelWatch::configure(txp_watch_config& c, bool track) const {
   for (const long nr : {SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_write, SYS_writev})
     c.syscalls[n++] = static_cast<txp_u64>(nr);
   c.sendmmsg = SYS_sendmmsg;
+  struct stat pidns{};
+  constexpr ino_t kFirst = 0xeffffffc;  // PROC_PID_INIT_INO
+  if (::stat("/proc/self/ns/pid", &pidns) == 0 && pidns.st_ino != kFirst) {
+    c.pidns_dev = pidns.st_dev;
+    c.pidns_inode = pidns.st_ino;
+  }
 }
 
 Result<void> KernelWatch::open() {
@@ -141,6 +157,7 @@ Result<void> KernelWatch::open() {
   // needs it to know fragments, and which call a socket's event is about.
   const bool track = options_.latency || options_.pid != 0 || !options_.filter.empty() ||
                      (options_.events && !options_.drops_only);
+  implied_ = implied(options_, track);
   quiet_libbpf();
   skeleton_.reset(txp_watch_bpf::open());
   if (!skeleton_) return fail("the eBPF programs cannot be opened: " + libbpf_words());
@@ -315,26 +332,41 @@ WatchTotals::Device& KernelWatch::device(WatchTotals& t, std::uint32_t netns,
 }
 
 void KernelWatch::add_counts(WatchTotals& t) {
-  each<txp_watch_count_key, txp_watch_count>(
-      skeleton_->maps.counts, [&](const txp_watch_count_key& k, const txp_watch_count& c) {
-        if (k.point >= TXP_POINT_COUNT || c.packets == 0) return;
-        const WatchPoint& p = kWatchPoints[k.point];
-        if (p.kind == PointKind::end) return;
-        auto& s = t.stages[static_cast<std::size_t>(p.stage)];
-        if (p.kind == PointKind::more) {
-          s.events[p.event] += c.packets;
-        } else {
-          s.packets += c.packets;
-          s.bytes += c.bytes;
-        }
-        if (k.point == TXP_POINT_net_dev_xmit) {
-          auto& d = device(t, k.netns, k.ifindex);
-          d.tx_packets += c.packets;
-          d.tx_bytes += c.bytes;
-        } else if (k.point == TXP_POINT_net_dev_queue) {
-          device(t, k.netns, k.ifindex).queued_packets += c.packets;
-        }
-      });
+  const auto add = [&](const txp_watch_count_key& k, const txp_watch_count& c) {
+    if (k.point >= TXP_POINT_COUNT || c.packets == 0) return;
+    const WatchPoint& p = kWatchPoints[k.point];
+    if (p.kind == PointKind::end) return;
+    auto& s = t.stages[static_cast<std::size_t>(p.stage)];
+    if (p.kind == PointKind::more) {
+      s.events[p.event] += c.packets;
+    } else {
+      s.packets += c.packets;
+      s.bytes += c.bytes;
+    }
+    if (k.point == TXP_POINT_net_dev_xmit) {
+      auto& d = device(t, k.netns, k.ifindex);
+      d.tx_packets += c.packets;
+      d.tx_bytes += c.bytes;
+      if (implied_) {
+        auto& start = t.stages[static_cast<std::size_t>(Stage::dev_hard_start_xmit)];
+        start.packets += c.packets;
+        start.bytes += c.bytes;
+      }
+    } else if (k.point == TXP_POINT_net_dev_queue) {
+      device(t, k.netns, k.ifindex).queued_packets += c.packets;
+    }
+  };
+  each<txp_watch_count_key, txp_watch_count>(skeleton_->maps.counts, add);
+  if (options_.netns != 0) {
+    const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
+    std::vector<txp_watch_count> values(cpus);
+    for (const WatchPoint* p : attached_)
+      for (std::uint32_t ifindex = 0; ifindex < TXP_WATCH_NEAR; ++ifindex) {
+        const std::uint32_t at = std::uint32_t{p->point} * TXP_WATCH_NEAR + ifindex;
+        if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.near_counts), &at, values.data()) == 0)
+          for (const txp_watch_count& v : values) add({p->point, ifindex, options_.netns}, v);
+      }
+  }
   each<txp_watch_error_key, txp_u64>(
       skeleton_->maps.errors, [&](const txp_watch_error_key& k, const txp_u64& n) {
         if (k.point >= TXP_POINT_COUNT || n == 0) return;
@@ -342,6 +374,7 @@ void KernelWatch::add_counts(WatchTotals& t) {
         Stage at = p.stage;
         if (k.point == TXP_POINT_net_dev_xmit) {
           t.stages[static_cast<std::size_t>(at)].events["busy"] += n;
+          if (implied_) t.stages[static_cast<std::size_t>(Stage::dev_hard_start_xmit)].packets += n;
           return;
         }
         const int error = static_cast<int>(k.error);
@@ -405,6 +438,7 @@ void KernelWatch::add_latency(WatchTotals& t) {
 
 WatchTotals KernelWatch::totals() {
   WatchTotals t;
+  if (implied_) t.stages[static_cast<std::size_t>(Stage::dev_hard_start_xmit)].seen = true;
   for (const WatchPoint* p : attached_)
     if (p->kind == PointKind::packet || p->kind == PointKind::entry ||
         p->point == TXP_POINT_softirq_entry)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "support/wire_capture.h"
+#include "tap/wire_capture.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace txp::test {
+namespace txp::wirecap {
 namespace {
 
 // struct virtio_net_hdr (virtio 1.2, 5.1.6), in the host's byte order as PACKET_VNET_HDR gives it.
@@ -147,4 +147,4 @@ void WireCapture::take(std::vector<WireFrame>& to) {
   }
 }
 
-}  // namespace txp::test
+}  // namespace txp::wirecap
