@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/whole_file.h"
 #include "cli/command.h"
-#include "cli/payload_of.h"
+#include "cli/question.h"
 #include "net.h"
 #include "prove/compare.h"
 #include "prove/observe.h"
@@ -26,15 +26,15 @@ The datagram is really sent. A scenario is a file of lines such as
   must drop NETFILTER_DROP at nf_hook(LOCAL_OUT): udp to 10.0.0.9:123
 exit status: 0 they agree; 1 they differ; 3 the prediction is unknown)";
 
-Result<Proof> prove_one(Observer& observer, const FlowQuestion& q) {
-  const auto payload = payload_of(q);
-  if (!payload) return std::unexpected(payload.error());
+Result<Proof> prove_one(Observer& observer, std::span<const std::string> words) {
+  const auto question = question_of(words);
+  if (!question) return std::unexpected(question.error());
   Net net(Net::Options{});
   const auto report = import_namespace(net, {});
   if (!report) return std::unexpected(report.error());
   warn(*report);
-  Explanation x = explain_flow(net, q, *payload, ::geteuid());
-  auto seen = observer.send(q, *payload);
+  Explanation x = explain_flow(net, question->flow, question->payload, ::geteuid());
+  auto seen = observer.send(question->flow, question->payload);
   if (!seen) return std::unexpected(seen.error());
   return compare(std::move(x), std::move(*seen));
 }
@@ -42,9 +42,7 @@ Result<Proof> prove_one(Observer& observer, const FlowQuestion& q) {
 int exit_of(const Proof& p) { return p.unknown ? kUnknownExit : p.agrees() ? kOk : kNegative; }
 
 int prove_question(Observer& observer, const std::vector<std::string>& words, bool json) {
-  const auto question = parse_flow_question(std::span(words).subspan(1), PayloadWords::yes);
-  if (!question) return complain("prove: " + question.error().what);
-  const auto proof = prove_one(observer, *question);
+  const auto proof = prove_one(observer, words);
   if (!proof) return complain("prove: " + proof.error().what);
   const int printed =
       print(json ? proof_json(*proof).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"

@@ -145,10 +145,13 @@ ProofRow Comparison::row(Stage s) const {
   switch (s) {
     case Stage::sock_sendmsg: {
       const auto calls = events(TXP_POINT_sock_send_length);
+      if (!x_.failed_call.empty()) break;
+      r.predicted = x_.error ? std::string(x_.error->name()) : fmt::format("{} bytes", x_.flow.len);
       if (calls.empty()) break;
       const SeenEvent& e = *calls.front();
       r.observed =
           e.value < 0 ? std::string(Errno{-e.value}.name()) : fmt::format("{} bytes", e.len);
+      if (x_.verdict != Verdict::unknown) r.agrees = r.observed == r.predicted;
       break;
     }
     case Stage::ip_route_output_flow: route(r); break;
@@ -272,11 +275,19 @@ Json proof_json(const Proof& p) {
   const auto or_null = [](const auto& v) { return v ? Json(*v) : Json(nullptr); };
   const auto words = [](const std::string& s) { return s.empty() ? Json(nullptr) : Json(s); };
   Json stages = Json::array(), unknown = Json::array();
-  for (const ProofRow& r : p.rows)
+  for (const ProofRow& r : p.rows) {
+    std::vector<std::string> by;  // what decided, in the prediction
+    for (const ReportStage& stage : p.predicted.stages)
+      if (stage.stage == r.stage)
+        for (const ReportObject& o : stage.by)
+          if (const std::string line = object_line(o); std::ranges::find(by, line) == by.end())
+            by.push_back(line);
     stages.push_back({{"stage", name(r.stage)},
                       {"predicted", words(r.predicted)},
                       {"observed", words(r.observed)},
-                      {"agrees", or_null(r.agrees)}});
+                      {"agrees", or_null(r.agrees)},
+                      {"by", by}});
+  }
   for (const ReportObject& o : p.predicted.unknown) unknown.push_back(object_line(o));
   const auto error = [](const std::optional<Errno>& e) {
     return e ? Json(e->name()) : Json(nullptr);

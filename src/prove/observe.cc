@@ -12,6 +12,7 @@
 #include "explain/frame_layout.h"
 #include "prove/kernel_send.h"
 #include "tap/wire_capture.h"
+#include "watch/flow.h"
 
 namespace txp {
 namespace {
@@ -91,6 +92,11 @@ Result<Observation> Observer::send(const FlowQuestion& question,
        now = clock.now())
     watch_->poll(20, [&](const WatchEvent& e) {
       last = clock.now();
+      // An answer that came in between asks for its own route.
+      if (e.raw->point == TXP_POINT_fib_table_lookup) {
+        const auto flow = read_flow({e.raw->hdr, e.raw->hdr_len});
+        if (!flow || flow->proto != "udp") return;
+      }
       seen.events.push_back(seen_event(e));
       if (e.raw->point == TXP_POINT_net_dev_start_xmit)
         ours.insert(key_of(seen.events.back().dev, {e.raw->hdr, e.raw->hdr_len}));

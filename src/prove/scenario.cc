@@ -63,11 +63,11 @@ Result<ProofCase> parse_line(unsigned number, const std::string& line) {
   if (colon == std::string::npos || words.empty() || words[0] != "must")
     return fail("\"must WHAT: QUESTION\" is wanted");
   if (auto must = parse_must(c, words); !must) return std::unexpected(must.error());
-  const auto question = split(std::string_view(line).substr(colon + 2));
+  auto question = split(std::string_view(line).substr(colon + 2));
   if (question.empty() || question[0] != "udp") return fail("the question begins with udp");
-  auto parsed = parse_flow_question(std::span(question).subspan(1), PayloadWords::yes);
+  const auto parsed = parse_flow_question(std::span(question).subspan(1), PayloadWords::yes);
   if (!parsed) return std::unexpected(parsed.error());
-  c.question = std::move(*parsed);
+  c.question = std::move(question);
   return c;
 }
 

@@ -29,8 +29,8 @@ struct ProofCase {
   std::string dev;     // by
   std::string reason;  // drop
   std::optional<Stage> stage;
-  std::string error;  // fail
-  FlowQuestion question;
+  std::string error;                  // fail
+  std::vector<std::string> question;  // its words, which are right
 };
 
 // Errors name the line.

@@ -11,11 +11,11 @@
 namespace txp {
 
 struct KernelDrop {
-  std::string_view reason;    // without SKB_DROP_REASON_
-  std::string_view function;  // that freed it; "": not known
-  bool no_dev = false;        // skb->dev was not set yet
-  bool received = false;      // it came in by a device
-  std::optional<Stage> last;  // where it was last seen, when that is known
+  std::string_view reason;      // without SKB_DROP_REASON_
+  std::string_view function;    // that freed it; "": not known
+  bool no_dev = false;          // skb->dev was not set yet
+  bool received = false;        // it came in by a device
+  std::optional<Stage> last{};  // where it was last seen, when that is known
 };
 
 // Nothing: not on the send path (a received packet that found no socket, say).

@@ -64,7 +64,7 @@ struct txp_watch_event {
   txp_u64 since;     // when the packet was at its previous point, and which it was; 0: none
   txp_u32 since_point;
   txp_u32 point;
-  txp_u32 pid;    // process (tgid) that sent it, as far as known, else the current one
+  txp_u32 pid;    // process (tgid) that sent it; 0: none did
   txp_u32 netns;  // inode
   txp_u32 ifindex;
   txp_u32 len;

@@ -78,10 +78,21 @@ TEST(WatchFilter, AnswersAsLibpcapOnRandomPackets) {
     int yes = 0;
     for (int i = 0; i < 3000; ++i) {
       Packet p = datagram(random() % 64, random() % 64);
+      if (random() % 2 == 0) p[23] = 6;
+      if (const auto kind = random() % 4; kind == 0) {  // IPv6, UDP
+        p[12] = 0x86;
+        p[13] = 0xdd;
+        p[14] = 0x60;
+        p[20] = 17;
+      } else if (kind == 1) {  // VLAN 3
+        p[12] = 0x81;
+        p[14] = 0;
+        p[15] = 3;
+      }
       p.resize(random() % (TXP_WATCH_HDR + 1));
       for (unsigned n = random() % 8; n > 0 && !p.empty(); --n)
         p[random() % p.size()] = static_cast<std::uint8_t>(random());
-      const std::uint32_t wire = static_cast<std::uint32_t>(p.size()) + random() % 100;
+      const auto wire = static_cast<std::uint32_t>(p.size() + random() % 100);
       const bool ours = run_filter(*filter, p, wire) != 0;
       ASSERT_EQ(ours, classic_match(*classic, p, wire)) << expression << ", packet " << i;
       yes += ours;

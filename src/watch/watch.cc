@@ -131,7 +131,8 @@ void KernelWatch::configure(txp_watch_config& c, bool track) const {
   c.track = track;
   std::ranges::fill(c.syscalls, ~0ULL);
   std::size_t n = 0;
-  for (const long nr : {SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_write, SYS_writev})
+  for (const long nr : {SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_write, SYS_writev, SYS_sendfile,
+                        SYS_splice, SYS_io_uring_enter})
     c.syscalls[n++] = static_cast<txp_u64>(nr);
   c.sendmmsg = SYS_sendmmsg;
   struct stat pidns{};
