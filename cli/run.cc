@@ -30,6 +30,7 @@
 #include "explain/flow_question.h"
 #include "observe/stat.h"
 #include "observe/stat_file.h"
+#include "run/devices.h"
 #include "run/run_options.h"
 #include "run/run_segment.h"
 
@@ -338,6 +339,11 @@ int run(const Arguments& arguments) {
   if (const std::string why = unseen(path); !why.empty()) {
     if (w.strict) return complain(fmt::format("run: {}: {}", program[0], why));
     warn(fmt::format("{} runs unaccelerated: {}", program[0], why));
+  }
+  if (!may_send_frames()) {
+    if (w.strict) return complain("run: a capability is missing: " + grant_advice());
+    warn(fmt::format("{} runs unaccelerated: a capability is missing: {}", program[0],
+                     grant_advice()));
   }
   auto segment = RunSegment::create();
   if (!segment) return complain("run: " + segment.error().what);

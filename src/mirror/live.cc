@@ -235,6 +235,8 @@ Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options)
   return std::unique_ptr<Live>(new Live(std::move(impl)));
 }
 
+void Live::doubt_exceptions() { impl_->mirror.set_stale(MirrorPart::exceptions, true); }
+
 int Live::fd() const { return impl_->epoll; }
 const ImportReport& Live::report() const { return impl_->report; }
 std::size_t Live::resyncs() const { return impl_->resyncs; }

@@ -33,6 +33,9 @@ class Live {
   // Answers how many messages were applied. After an Error the Net may be out of date: open anew.
   [[nodiscard]] Result<std::size_t> pump();
 
+  // The next pump() reads learnt path MTUs and redirects again, which the kernel does not announce.
+  void doubt_exceptions();
+
   const ImportReport& report() const;
   std::size_t resyncs() const;  // full ones, after an overflow
 

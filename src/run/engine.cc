@@ -15,6 +15,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "dev/netdevice.h"
 #include "mirror/live.h"
@@ -118,6 +119,7 @@ void RunEngine::open() {
       ask_ = std::move(net.neigh->ask_kernel);
       net.neigh->ask_kernel = [this](int ifindex, Ip4 hop) { ask_kernel_soon(ifindex, hop); };
       review_policy(true);
+      icmp_ = std::make_unique<IcmpWatch>();
       if (!options_.pcap.empty()) {
         auto opened = RunCapture::open(net, options_.pcap + "." + std::to_string(::getpid()));
         if (opened)
@@ -158,8 +160,9 @@ void RunEngine::follow() {
   Nanos reviewed = net.clock.now();
   Nanos reported = 0;
   for (;;) {
-    pollfd wait{live_->fd(), POLLIN, 0};
-    (void)::poll(&wait, 1, kBeat);
+    pollfd wait[] = {{live_->fd(), POLLIN, 0}, {icmp_->fd(), POLLIN, 0}};
+    (void)::poll(wait, std::size(wait), kBeat);
+    if (icmp_->heard()) live_->doubt_exceptions();
     const bool sees = may_see_policy();
     const auto applied = sees == saw_policy ? live_->pump() : Result<std::size_t>(fail(""));
     if (!applied) {

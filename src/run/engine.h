@@ -26,6 +26,7 @@
 #include "run/conntrack.h"
 #include "run/devices.h"
 #include "run/fallback.h"
+#include "run/icmp_watch.h"
 #include "run/run_options.h"
 
 namespace txp {
@@ -95,6 +96,7 @@ class RunEngine {
   pthread_t thread_{};
   std::unique_ptr<Live> live_;  // the engine's thread's
   std::unique_ptr<RunCapture> capture_;
+  std::unique_ptr<IcmpWatch> icmp_;
   std::function<void(int ifindex, Ip4 next_hop)> ask_;
   std::mutex ask_mutex_;
   std::vector<std::pair<int, Ip4>> to_ask_;

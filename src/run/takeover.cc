@@ -492,7 +492,8 @@ Json Takeover::report() {
            {"command", command_name()},
            {"engine", taken_.load()},
            {"kernel", kernel_.load()}};
-  if (!engine_error_.empty()) run["error"] = engine_error_;
+  if (!engine_error_.empty())
+    run["error"] = fmt::format("{}: {}", info(engine_failure_).text, engine_error_);
   Json devices = Json::array();
   Json warnings = Json::array();
   Json trace = Json::array();

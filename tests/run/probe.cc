@@ -215,6 +215,14 @@ void same(unsigned count) {
   }
 }
 
+// The first is too large for a link on the way; the kernel learns that, and the second is cut.
+void path_mtu() {
+  const int fd = udp();
+  send_text(fd, std::string(1450, '1'));
+  ::usleep(300'000);
+  send_text(fd, std::string(1450, '2'));
+}
+
 int handler_fd = -1;
 volatile sig_atomic_t handled = 0;
 extern "C" void handler(int) {
@@ -332,6 +340,8 @@ int main(int argc, char** argv) {
     burst(static_cast<unsigned>(std::atoi(argv[4])), std::atof(argv[5]));
   else if (what == "same")
     same(static_cast<unsigned>(std::atoi(argv[4])));
+  else if (what == "path_mtu")
+    path_mtu();
   else if (what == "one")
     send_text(udp(), "one");
   else

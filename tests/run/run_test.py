@@ -135,6 +135,21 @@ class Run(unittest.TestCase):
         self.probe("one")  # the queue is free again
         self.assertEqual(self.engine(), 1)
 
+    def test_a_path_mtu_that_the_kernel_learns_counts(self):
+        lab.sh(f"""ip netns add beyond && ip link add vc netns far type veth peer name vd netns beyond &&
+            ip -n far addr add 10.78.0.1/24 dev vc && ip -n beyond addr add 10.78.0.2/24 dev vd &&
+            ip -n far link set vc mtu 1400 up && ip -n beyond link set vd mtu 1400 up &&
+            ip netns exec far sysctl -qw net.ipv4.ip_forward=1 &&
+            ip -n beyond route add default via 10.78.0.1 &&
+            ip -n near route add 10.78.0.0/24 via {lab.FAR}""")
+        beyond = lab.Receiver("beyond", ("10.78.0.2", PORT))
+        try:
+            self.run_it([PROBE, "10.78.0.2", str(PORT), "path_mtu"], "--strict")
+            self.assertEqual(beyond.payloads(), [b"2" * 1450])
+        finally:
+            beyond.close()
+            lab.sh("ip netns del beyond")
+
     def test_the_exit_status_is_the_programs(self):
         for words, code in ((["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -TERM $$"], -15)):
             done = subprocess.run([lab.TXPATH, "run", "--", *words], timeout=20)
@@ -195,6 +210,20 @@ class Fallbacks(Run):
         self.assertIn("runs unaccelerated: it is statically linked", self.err)
         self.assertEqual(self.texts(), ["one"])
         self.assertEqual(r["run"], [])
+
+    @unittest.skipUnless(lab.has_users(), "no other users here")
+    def test_without_privileges_the_kernel_sends_and_one_line_says_how_to_have_them(self):
+        nobody = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all"]
+        if subprocess.run([*nobody, "test", "-x", lab.TXPATH]).returncode != 0:
+            self.skipTest("other users may not enter the build folder")
+        done = subprocess.run(
+            ["ip", "netns", "exec", "near", *nobody, lab.TXPATH, "run", "--why", "--", PROBE, lab.FAR, str(PORT), "one"],
+            capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.texts(), ["one"])
+        self.assertIn("runs unaccelerated: a capability is missing: CAP_NET_RAW; `setcap",
+                      done.stderr)
+        self.assertIn("a privilege is missing: CAP_NET_RAW", done.stderr)
 
     def test_this_host(self):
         here = lab.Receiver("near", (lab.NEAR, PORT))

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hears ICMP errors that come to this host: the kernel learns path MTUs and redirects from them,
+// and announces neither. Whoever hears one reads them again.
+#pragma once
+
+namespace txp {
+
+class IcmpWatch {
+ public:
+  IcmpWatch();  // in the calling thread's network namespace; deaf without CAP_NET_RAW
+  ~IcmpWatch();
+  IcmpWatch(const IcmpWatch&) = delete;
+  IcmpWatch& operator=(const IcmpWatch&) = delete;
+  int fd() const { return fd_; }  // -1: deaf
+  // Whether one came since the last call, or between the last two: the kernel acts on a message a
+  // moment after it is heard here.
+  bool heard();
+
+ private:
+  int fd_ = -1;
+  std::vector<std::uint32_t> just_now_;  // destinations, in network order
+};
+
+}  // namespace txp
