@@ -62,6 +62,10 @@ using namespace std::string_view_literals;
 constexpr std::array kExpressions = {
     "\0ct\0"sv,           "\0nat\0"sv,       "\0masq\0"sv,     "\0redir\0"sv, "\0notrack\0"sv,
     "\0flow_offload\0"sv, "\0connlimit\0"sv, "\0synproxy\0"sv, "\0match\0"sv, "\0target\0"sv};
+// Expressions that leave something behind: in a counter, a log, a set, another queue.
+constexpr std::array kAccounts = {"\0counter\0"sv,   "\0limit\0"sv,  "\0quota\0"sv,  "\0log\0"sv,
+                                  "\0last\0"sv,      "\0dynset\0"sv, "\0objref\0"sv, "\0numgen\0"sv,
+                                  "\0connlimit\0"sv, "\0dup\0"sv,    "\0fwd\0"sv,    "\0queue\0"sv};
 constexpr std::array kChainTypes = {"\0nat\0"sv};
 
 // struct ipt_getinfo and ipt_get_entries, as in mirror/read_rulesets.cc.
@@ -111,11 +115,13 @@ bool legacy_names_conntrack() {
 }  // namespace
 
 bool Conntrack::is_on(bool changed) {
+  if (changed || !looked_) {
+    by_nft_ = nft_names(NFT_MSG_GETCHAIN, kChainTypes) || nft_names(NFT_MSG_GETRULE, kExpressions);
+    accounts_ = nft_names(NFT_MSG_GETRULE, kAccounts);
+  }
+  looked_ = true;
   const auto count = read_file("/proc/sys/net/netfilter/nf_conntrack_count");
   if (!count) return false;  // not in this kernel
-  if (changed || !looked_)
-    by_nft_ = nft_names(NFT_MSG_GETCHAIN, kChainTypes) || nft_names(NFT_MSG_GETRULE, kExpressions);
-  looked_ = true;
   if (by_nft_ || (!count->empty() && (*count)[0] != '0')) return true;
   return legacy_names_conntrack();
 }

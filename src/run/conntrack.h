@@ -10,8 +10,12 @@ class Conntrack {
  public:
   // `changed`: the nf_tables ruleset may be another than at the last call.
   bool is_on(bool changed);
+  // Whether a rule of nf_tables, wherever it stands, does more than to judge: it counts, limits,
+  // logs, fills a set. As is_on() found the ruleset.
+  bool keeps_accounts() const { return accounts_; }
 
  private:
+  bool accounts_ = false;
   bool by_nft_ = false;
   bool looked_ = false;
 };

@@ -251,6 +251,8 @@ std::size_t RunDevices::transmit() {
 }
 
 std::optional<RunDevices::Refusal> RunDevices::refuse(const NetDevice& dev) const {
+  if (const auto* filters = dev.egress_filters.get(); filters != nullptr) [[unlikely]]
+    return Refusal{Fallback::EGRESS_FILTER, {"filter", filters->front().text}};
   const Entry* e = find(dev.ifindex);
   if (e != nullptr && e->state.load(std::memory_order_acquire) == State::usable &&
       e->driver.load(std::memory_order_relaxed) == dev.driver.get()) [[likely]]

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/netfilter.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -13,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -20,6 +22,8 @@
 #include "dev/netdevice.h"
 #include "mirror/live.h"
 #include "neigh/neighbour.h"
+#include "netfilter/nf_hook.h"
+#include "netfilter/nft_program.h"
 #include "socket/sock.h"
 #include "wire/ipv4.h"
 
@@ -40,6 +44,16 @@ std::uint64_t own_netns() {
   if (::getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) != 0) cookie = 0;
   ::close(fd);
   return cookie;
+}
+
+// Whether a chain stands where this host's datagrams go out.
+bool has_chains_out(const std::shared_ptr<const NftProgram>& program) {
+  if (!program) return false;
+  return std::ranges::any_of(program->base_chains, [](const auto& base) {
+    const NftChain& c = base->spec;
+    return c.family == NFPROTO_NETDEV || c.hooknum == NF_INET_LOCAL_OUT ||
+           c.hooknum == NF_INET_POST_ROUTING;
+  });
 }
 
 // From here on the calling thread's descriptor table is its own, and empty but for three that
@@ -149,7 +163,15 @@ void RunEngine::open() {
 
 void RunEngine::review_policy(bool changed) {
   devices.review();
-  conntrack_.store(conntrack_watch_.is_on(changed), std::memory_order_relaxed);
+  const bool conntrack = conntrack_watch_.is_on(changed);
+  const std::lock_guard rtnl(net.rtnl);
+  const bool rule_state = conntrack_watch_.keeps_accounts() && has_chains_out(net.nf->program());
+  if (conntrack_.exchange(conntrack) == conntrack &&
+      rule_state_.exchange(rule_state) == rule_state && !changed)
+    return;
+  // Whoever remembers what the gate said for a flow rests on the tables: one of them is as new.
+  Sysctls same = net.sysctl();
+  net.set_sysctls(std::move(same));
 }
 
 void RunEngine::follow() {
@@ -250,6 +272,8 @@ std::optional<NamedObject> RunEngine::gate(Net& n, const Skb& skb) const {
   if (auto no = devices.refuse(*rt.dev)) return refuse(no->reason, std::move(no->object));
   if (conntrack_.load(std::memory_order_relaxed))
     return refuse(Fallback::CONNTRACK, {"conntrack", "its hooks are registered"});
+  if (rule_state_.load(std::memory_order_relaxed))
+    return refuse(Fallback::RULE_STATE, {"nft", "the ruleset"});
   if (rt.hoplimit != 0 && skb.sk != nullptr && skb.sk->uc_ttl == -1)
     return refuse(Fallback::ROUTE_TTL, {"route", "hoplimit " + std::to_string(rt.hoplimit)});
   if (rt.gateway_is_v6) return std::nullopt;  // the walk says unknown

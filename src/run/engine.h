@@ -104,6 +104,7 @@ class RunEngine {
   std::atomic<Nanos> alive_{0};
   Conntrack conntrack_watch_;  // the engine's thread's
   std::atomic<bool> conntrack_{false};
+  std::atomic<bool> rule_state_{false};
   std::atomic<bool> privileges_gone_{false};
   // async: whole rounds of the transmitting thread, each of which left nothing behind that was
   // queued when it began.

@@ -55,6 +55,20 @@ std::optional<std::optional<SockAddr4>> destination(const SendCall& call) {
   return SockAddr4{Ip4{ntohl(sin.sin_addr.s_addr)}, ntohs(sin.sin_port), sin.sin_family};
 }
 
+// A control message for a stamp of this datagram: it comes to the kernel's error queue.
+bool asks_for_stamps(const SendCall& call) {
+  std::size_t at = 0;
+  while (at + sizeof(cmsghdr) <= call.controllen) {
+    cmsghdr head;
+    std::memcpy(&head, static_cast<const std::uint8_t*>(call.control) + at, sizeof head);
+    if (head.cmsg_level == SOL_SOCKET && head.cmsg_type != SO_MARK && head.cmsg_type != SO_PRIORITY)
+      return true;
+    if (head.cmsg_len < sizeof head) return false;  // EINVAL, the engine says
+    at += CMSG_ALIGN(head.cmsg_len);
+  }
+  return false;
+}
+
 }  // namespace
 
 bool inside_engine() { return inside; }
@@ -218,6 +232,7 @@ Takeover::Outcome Takeover::try_engine(Entry& e, int fd, const SendCall& call) {
   for (std::size_t i = 0; i < call.iovlen; ++i)
     if (call.iov[i].iov_base == nullptr && call.iov[i].iov_len != 0)
       return leave(Fallback::CALL, "a null pointer");
+  if (asks_for_stamps(call)) return leave(Fallback::CALL, "a control message");
   if (!tried_ && *to && (*to)->addr.is_loopback())
     return leave(Fallback::LOCAL, (*to)->addr.str());  // no reason to start an engine
   if (finished_) return leave(Fallback::ENGINE, "the process ends");

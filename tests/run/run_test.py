@@ -192,10 +192,25 @@ class Fallbacks(Run):
                "input priority 0; }; add rule inet f in ct state established accept'")
         self.fallback("CONNTRACK", "connection tracking is on")
 
+    def test_a_rule_that_counts_on_the_way_out(self):
+        lab.sh("ip netns exec near nft 'add table inet f; add chain inet f out { type filter hook "
+               "output priority 0; }; add rule inet f out udp dport 4000 counter accept'")
+        self.fallback("RULE_STATE", "a firewall rule counts, limits or logs")
+        rules = subprocess.check_output("ip netns exec near nft list table inet f", shell=True)
+        self.assertIn(b"packets 1 ", rules)
+
+    def test_rules_that_only_judge_are_evaluated(self):
+        lab.sh("ip netns exec near nft 'add table inet f; add chain inet f out { type filter hook "
+               "output priority 0; }; add rule inet f out udp dport 4001 drop'")
+        self.probe("one")
+        self.assertEqual((self.engine(), self.kernel()), (1, 0))
+        self.run_it([PROBE, lab.FAR, "4001", "one"], code=1)
+        self.assertIn("Operation not permitted", self.err)
+
     def test_an_egress_program_or_filter(self):
         lab.sh("tc -n near qdisc add dev va clsact && tc -n near filter add dev va egress protocol "
                "ip u32 match ip dport 1 0xffff flowid 1:1")
-        self.fallback("UNKNOWN", "filter dev va egress protocol ip")
+        self.fallback("EGRESS_FILTER", "filter dev va egress protocol ip")
 
     def test_device_left_to_the_kernel(self):
         self.probe("one", "--why --device va=kernel")
