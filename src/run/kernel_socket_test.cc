@@ -76,7 +76,8 @@ TEST(KernelSocket, OnlyUdpOverIpv4IsTaken) {
   EXPECT_FALSE(read_kernel_socket(file.fd).is_udp);
   EXPECT_FALSE(read_kernel_socket(-1).is_udp);
   const Descriptor six(::socket(AF_INET6, SOCK_DGRAM, 0));
-  if (six.fd >= 0) EXPECT_EQ(read_kernel_socket(six.fd).refused, Fallback::NOT_IPV4);
+  if (six.fd < 0) return;  // a kernel without IPv6
+  EXPECT_EQ(read_kernel_socket(six.fd).refused, Fallback::NOT_IPV4);
 }
 
 TEST(KernelSocket, OptionsThatTheEngineLacksAreRefused) {
