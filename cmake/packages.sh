@@ -20,7 +20,7 @@ packages_run="bind9-dnsutils dnsperf iperf3 knot knot-dnsutils socat traceroute 
 packages_run_more="chrony nodejs ngtcp2-client ngtcp2-server openssl sockperf"
 # The whole ./check.
 packages_full="clang-19 libclang-rt-19-dev clang-tidy-19 libbenchmark-dev liblwip-dev tshark
-  chromium"
+  chromium dpkg-dev groff-base"
 # Builds the page of `txpath serve` again, where there is no npm yet.
 packages_web="nodejs npm"
 
