@@ -28,6 +28,7 @@ int serve(const Arguments& arguments);
 int run(const Arguments& arguments);
 int snapshot(const Arguments& arguments);
 int stat(const Arguments& arguments);
+int top(const Arguments& arguments);
 int watch(const Arguments& arguments);
 int prove(const Arguments& arguments);
 

@@ -23,6 +23,7 @@ usage: txpath [--netns NAME] VERB ...
   run -- PROGRAM ...            runs a program whose UDP sends go through the engine
   snapshot OUT.jsonl            saves this namespace's configuration
   stat                          counters: of running txpath processes, else the kernel's
+  top                           the same, live in the terminal
   serve                         the same as a live page, as metrics and as JSON, over HTTP
   watch [FILTER]                the running kernel's own path, from its tracepoints
   prove udp to ADDR:PORT ...    explains, really sends it through the kernel, and compares
@@ -37,27 +38,17 @@ packet meets something that the engine does not implement; 70 a bug of txpath
 
 struct Verb {
   std::string_view name;
-  int (*run)(const Arguments&);  // null: known, and not in this version
+  int (*run)(const Arguments&);
 };
 
 constexpr Verb kVerbs[] = {
-    {"explain", explain}, {"diff", diff},   {"send", send},         {"run", run},
-    {"watch", watch},     {"prove", prove}, {"snapshot", snapshot}, {"stat", stat},
-    {"top", nullptr},     {"serve", serve},
+    {"explain", explain}, {"diff", diff},         {"send", send}, {"run", run}, {"watch", watch},
+    {"prove", prove},     {"snapshot", snapshot}, {"stat", stat}, {"top", top}, {"serve", serve},
 };
-
-std::string verbs_here() {
-  std::string list;
-  for (const Verb& v : kVerbs)
-    if (v.run != nullptr) list += fmt::format("{}{}", list.empty() ? "" : ", ", v.name);
-  return list;
-}
 
 int run_verb(std::string_view name, const Arguments& rest) {
   for (const Verb& v : kVerbs) {
-    if (v.name != name) continue;
-    if (v.run != nullptr) return v.run(rest);
-    return complain(fmt::format("{}: not in this version, which has {}", name, verbs_here()));
+    if (v.name == name) return v.run(rest);
   }
   return complain(fmt::format("{}: unknown verb, see txpath --help", name));
 }

@@ -25,6 +25,10 @@ device kinds: af_packet (the default for Ethernet devices), null, loopback, pcap
 struct Words {
   std::vector<std::string> words;
   std::string count, len, rate, trace;
+  std::vector<std::string> trace_to;
+  std::string trace_filter;
+  bool drop_only = false;
+  std::string latency;
   std::string input;
   std::vector<std::string> devices;
   bool json = false;
@@ -71,13 +75,18 @@ Result<SendOptions> options_of(const Words& w, const std::string& pcap) {
   if (!devices) return std::unexpected(devices.error());
   const auto rate = number("--rate", w.rate, 1, kMaxRate);
   if (!rate) return std::unexpected(rate.error());
-  const auto trace = number("--trace", w.trace, 0, kMaxCount);
+  const auto trace = number("--trace", w.trace, 1, kMaxCount);
   if (!trace) return std::unexpected(trace.error());
+  if (!*trace && (!w.trace_to.empty() || !w.trace_filter.empty() || w.drop_only))
+    return fail("--trace N is missing, which turns traces on; --trace 1 traces every datagram");
   SendOptions o;
   o.question = std::move(*question);
   o.devices = std::move(*devices);
   o.rate = *rate;
   o.trace = trace->value_or(0);
+  o.trace_to = w.trace_to;
+  if (!w.latency.empty()) o.latency = w.latency == "call" ? LatencyMode::call : LatencyMode::stage;
+  o.trace_selection = {trace->value_or(1), w.trace_filter, w.drop_only};
   o.pcap = pcap;
   o.json = w.json;
   return o;
@@ -116,8 +125,20 @@ int send(const Arguments& arguments) {
   app.add_option("--device", w.devices, "what stands behind a device, see below")
       ->option_text("DEV=KIND")
       ->allow_extra_args(false);
-  app.add_option("--trace", w.trace, "traces the first N datagrams, a line a stage")
-      ->option_text("N");
+  app.add_option("--trace", w.trace, "traces one datagram in N, a line a stage")->option_text("N");
+  app.add_option(
+         "--trace-to", w.trace_to,
+         "writes traces there, by the name's end: .jsonl, .json for Perfetto, .pcapng, else "
+         "text; without it they are printed")
+      ->option_text("FILE")
+      ->allow_extra_args(false);
+  app.add_option("--trace-filter", w.trace_filter, "only traces that this pcap-filter matches")
+      ->option_text("FILTER");
+  app.add_flag("--drop-only", w.drop_only, "only traces of what was dropped or refused");
+  app.add_option("--latency", w.latency,
+                 "measures the time from the call to the driver, or also from stage to stage")
+      ->check(CLI::IsMember({"call", "stage"}))
+      ->option_text("call|stage");
   app.add_option("--pcap", pcap, "writes every frame there")->option_text("OUT.pcapng");
   app.add_flag("-j,--json", w.json, "ends with one JSON object instead of the table");
   app.footer(std::string(kSendWordsText));
@@ -136,7 +157,7 @@ int send(const Arguments& arguments) {
   warn(sender.import_report());
   const auto result = sender.run(**source);
   if (auto written = sender.finish(); !written) {
-    complain("send: --pcap " + written.error().what);
+    complain("send: " + written.error().what);
     return kUsage;
   }
   return tell(sender, result, w.json);

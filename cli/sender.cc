@@ -111,6 +111,7 @@ std::expected<void, SendFailure> Sender::open() {
   }
   if (auto done = check_destination(); !done) return failure(done.error().what);
   if (auto done = attach_drivers(); !done) return failure(done.error().what);
+  if (auto done = open_traces(); !done) return failure(done.error().what);
   return open_socket();
 }
 
@@ -199,11 +200,6 @@ std::expected<void, SendFailure> Sender::send_one(std::span<const std::uint8_t> 
   msg.name = SockAddr4{options_.question.to, options_.question.to_port};
   msg.iov = {&iov, 1};
   msg.flags = MSG_DONTWAIT;  // the namespace must be followed while there is no room
-  if (datagrams_ < options_.trace) {
-    traces_.push_back(std::make_unique<Trace>(net_.clock));
-    trace_printed_.push_back(0);
-    msg.trace = traces_.back().get();
-  }
   for (;;) {
     const auto sent = sock_sendmsg(net_, *sk_, msg);
     if (sent) break;
@@ -213,18 +209,20 @@ std::expected<void, SendFailure> Sender::send_one(std::span<const std::uint8_t> 
       once_a_second(nullptr);
       continue;
     }
-    if (msg.trace != nullptr) print_trace(traces_.size() - 1);
+    failures_.call_failed(options_.question, payload.size(), sent.error().code);
     const std::string to =
         fmt::format("to {}:{}", options_.question.to.str(), options_.question.to_port);
     if (sent.error().is_unknown())
       return std::unexpected(
           SendFailure{fmt::format("{}: not implemented here: {}", to, net_.last_unknown()), true});
-    return failure(
-        fmt::format("{}: the send call fails with {}", to, errno_text(sent.error().code)));
+    const auto why = failures_.last();
+    return failure(fmt::format(
+        "{}: the send call fails with {}{}{}", to, errno_text(sent.error().code),
+        why && why->stage ? fmt::format(", at {}", name(*why->stage)) : "",
+        why && !why->change.empty() ? fmt::format("; to let it pass: {}", why->change) : ""));
   }
   ++datagrams_;
   bytes_ += payload.size();
-  if (msg.trace != nullptr) print_trace(traces_.size() - 1);
   return {};
 }
 
@@ -285,7 +283,8 @@ std::expected<void, SendFailure> Sender::run(PayloadSource& source) {
   if (auto drained = drain(); !drained && result) result = failure(drained.error().what);
   ended_ = net_.clock.now();
   if (showing_) fmt::print(stderr, "\r\x1b[K");
-  for (std::size_t i = 0; i < traces_.size(); ++i) print_trace(i);
+  if (traces_) traces_->emit();
+  note_drops();
   stat_file_.publish(report(), "send");
   return result;
 }
@@ -303,6 +302,8 @@ Result<void> Sender::drain() {
 void Sender::once_a_second(const PayloadSource* source) {
   const Nanos now = net_.clock.now();
   if (now - published_ >= kSecond) {
+    if (traces_) traces_->emit();
+    note_drops();
     stat_file_.publish(report(), "send");
     published_ = now;
   }
@@ -319,13 +320,52 @@ void Sender::once_a_second(const PayloadSource* source) {
              static_cast<double>(datagrams_) / seconds, net_.totals().queued);
 }
 
-void Sender::print_trace(std::size_t number) {
-  std::FILE* to = options_.json ? stderr : stdout;  // standard output is one object then
-  fmt::print(to, "{}", trace_lines(net_, *traces_[number], number + 1, trace_printed_[number]));
-  std::fflush(to);
+// Lines go out as they come: standard output, or standard error where that is one object.
+class TracePrinter final : public TraceSink {
+ public:
+  explicit TracePrinter(bool json) : json_(json), to_(json ? stderr : stdout) {}
+  void write(const TracedPacket& packet) override {
+    const std::string lines = json_ ? trace_json_lines(packet) : trace_text(packet);
+    std::fwrite(lines.data(), 1, lines.size(), to_);
+    std::fflush(to_);
+  }
+  Result<void> close() override { return {}; }
+
+ private:
+  const bool json_;
+  std::FILE* const to_;
+};
+
+Result<void> Sender::open_traces() {
+  if (options_.latency != LatencyMode::off) net_.measure_latency(options_.latency);
+  if (options_.trace == 0) return {};
+  auto log = TraceLog::open(net_, options_.trace_selection);
+  if (!log) return fail("--trace-" + log.error().what);
+  traces_ = std::move(*log);
+  if (options_.trace_to.empty()) traces_->add(std::make_unique<TracePrinter>(options_.json));
+  for (const std::string& path : options_.trace_to) {
+    auto sink = make_trace_sink(path);
+    if (!sink) return fail("--trace-to " + sink.error().what);
+    traces_->add(std::move(*sink));
+  }
+  net_.trace_log = traces_.get();
+  return {};
 }
 
-Result<void> Sender::finish() { return capture_ ? capture_->close() : Result<void>(); }
+// What was dropped since the last look, with its cause.
+void Sender::note_drops() {
+  CounterTotals now = net_.totals();
+  failures_.drops(options_.question, options_.question.len.value_or(kDefaultLen), seen_, now);
+  seen_ = std::move(now);
+}
+
+Result<void> Sender::finish() {
+  if (traces_)
+    if (auto closed = traces_->close(); !closed) return fail("--trace-to " + closed.error().what);
+  if (capture_)
+    if (auto closed = capture_->close(); !closed) return fail("--pcap " + closed.error().what);
+  return {};
+}
 
 bool Sender::all_delivered() const {
   const CounterTotals t = net_.totals();
@@ -360,6 +400,7 @@ Json Sender::report() {
                    {"bytes", bytes_},
                    {"seconds", static_cast<double>(end - started_) / static_cast<double>(kSecond)},
                    {"interrupted", interrupted_}};
+  if (Json failures = failures_.json(); !failures.empty()) j["failures"] = std::move(failures);
   return j;
 }
 

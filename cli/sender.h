@@ -12,12 +12,14 @@
 
 #include "base/result.h"
 #include "cli/payload_source.h"
+#include "explain/failure_log.h"
 #include "explain/flow_question.h"
 #include "mirror/live.h"
 #include "net.h"
+#include "observe/latency.h"
 #include "observe/stat.h"
 #include "observe/stat_file.h"
-#include "observe/trace.h"
+#include "observe/trace_log.h"
 #include "socket/sock.h"
 #include "tap/pcapng_writer.h"
 
@@ -27,7 +29,10 @@ struct SendOptions {
   FlowQuestion question;                       // the socket's options and the destination
   std::map<std::string, std::string> devices;  // --device DEV=KIND
   std::optional<std::uint64_t> rate;           // datagrams a second
-  std::uint64_t trace = 0;                     // datagrams to trace
+  std::uint64_t trace = 0;                     // traces one datagram in so many; 0: none
+  std::vector<std::string> trace_to;           // files; none: standard output
+  TraceSelection trace_selection;
+  LatencyMode latency = LatencyMode::off;
   std::string pcap;
   bool json = false;
 };
@@ -75,11 +80,13 @@ class Sender {
   [[nodiscard]] Result<void> wait_for_neighbours();
   [[nodiscard]] Result<void> drain();
   void once_a_second(const PayloadSource* source);
-  void print_trace(std::size_t number);
+  void note_drops();
+  [[nodiscard]] Result<void> open_traces();
 
   SendOptions options_;
-  std::vector<std::unique_ptr<Trace>> traces_;  // outlive the packets that hold them
-  std::vector<std::size_t> trace_printed_;
+  std::unique_ptr<TraceLog> traces_;  // outlives the packets that tell it
+  FailureLog failures_;
+  CounterTotals seen_;  // when failures_ was told last
   Net net_;
   std::unique_ptr<Live> live_;
   std::shared_ptr<PcapngWriter> capture_;

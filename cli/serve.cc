@@ -34,6 +34,7 @@ int serve(const Arguments& arguments) {
   std::string listen = "127.0.0.1:9188";
   std::string token_file;
   std::string source;
+  bool watch = false;
   CLI::App app(
       "Counters of this namespace as a live page, as Prometheus metrics and as JSON, until it is "
       "interrupted. No request changes anything.",
@@ -46,6 +47,8 @@ int serve(const Arguments& arguments) {
   app.add_option("--source", source, "whose counters; without it txpath's where one runs")
       ->check(CLI::IsMember({"txpath", "kernel"}))
       ->option_text("txpath|kernel");
+  app.add_flag("--watch", watch,
+               "hangs on the kernel's tracepoints, so that its counters come by stage too");
   if (const auto code = parse(app, arguments)) return *code;
 
   const auto address = parse_listen(listen);
@@ -65,7 +68,9 @@ int serve(const Arguments& arguments) {
   ::sigaddset(&stop, SIGTERM);
   ::pthread_sigmask(SIG_BLOCK, &stop, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
-  WebServer server({*address, std::move(*token), *find_stat_source(source)});
+  const auto reader = StatReader::open(watch);
+  if (!reader) return complain("serve: --watch: " + reader.error().what);
+  WebServer server({*address, std::move(*token), *find_stat_source(source)}, **reader);
   const auto port = bind_at_home(server);
   if (!port) return complain("serve: --listen " + port.error().what);
   std::thread answering([&] { server.run(); });

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "observe/stat_file.h"
+#include "watch/report.h"
+#include "watch/watch.h"
 
 namespace txp::cli {
 namespace {
@@ -38,6 +40,33 @@ Result<Json> read_stat(StatSource source) {
     if (auto report = running()) return std::move(*report);
   if (source == StatSource::txpath) return fail("no txpath runs in this namespace");
   return kernel_stat_report();
+}
+
+StatReader::StatReader() = default;
+StatReader::~StatReader() = default;
+
+Result<std::unique_ptr<StatReader>> StatReader::open(bool watch) {
+  std::unique_ptr<StatReader> reader(new StatReader);
+  if (watch) {
+    WatchOptions options;
+    options.netns = this_netns();
+    options.counts = options.latency = true;
+    auto opened = Watch::open(options);
+    if (!opened) return std::unexpected(opened.error());
+    reader->watch_ = std::move(*opened);
+  }
+  return reader;
+}
+
+Result<Json> StatReader::read(StatSource source) {
+  auto report = read_stat(source);
+  if (!report || !watch_ || (*report)["source"] != "kernel") return report;
+  const std::lock_guard guard(mutex_);
+  Json watched = watch_totals_json(watch_->totals());
+  (*report)["stages"] = std::move(watched["stages"]);
+  for (const char* own : {"unseen", "drops", "elsewhere", "latency", "lost"})
+    (*report)["watch"][own] = std::move(watched[own]);
+  return report;
 }
 
 }  // namespace txp::cli

@@ -78,8 +78,8 @@ struct WebServer::Http {
   std::atomic<bool> ended{false};
 };
 
-WebServer::WebServer(WebOptions options)
-    : options_(std::move(options)), http_(std::make_unique<Http>()) {
+WebServer::WebServer(WebOptions options, StatReader& reader)
+    : options_(std::move(options)), reader_(reader), http_(std::make_unique<Http>()) {
   httplib::Server& s = http_->server;
   s.new_task_queue = [] { return new httplib::ThreadPool(4); };
   s.set_read_timeout(5);
@@ -126,7 +126,7 @@ WebServer::WebServer(WebOptions options)
       refuse(response, 400, "source: auto, txpath or kernel is wanted");
       return std::nullopt;
     }
-    auto report = read_stat(*source);
+    auto report = reader_.read(*source);
     if (!report) {
       refuse(response, *source == StatSource::txpath ? 404 : 503, report.error().what);
       return std::nullopt;

@@ -21,7 +21,8 @@ struct WebOptions {
 // Thread safety: stop() from any thread, the rest from one.
 class WebServer {
  public:
-  explicit WebServer(WebOptions options);
+  // `reader` outlives it.
+  WebServer(WebOptions options, StatReader& reader);
   ~WebServer();
   WebServer(const WebServer&) = delete;
   WebServer& operator=(const WebServer&) = delete;
@@ -35,6 +36,7 @@ class WebServer {
  private:
   struct Http;  // keeps the library out of this header
   const WebOptions options_;
+  StatReader& reader_;
   std::unique_ptr<Http> http_;
 };
 

@@ -27,6 +27,11 @@
 
 namespace txp {
 
+enum class LatencyMode : std::uint8_t;  // observe/latency.h
+struct Latency;
+struct LatencyTotals;
+class Trace;
+class TraceLog;
 class DevTable;
 class FibTables;
 class FibRules;
@@ -46,6 +51,17 @@ struct Cpu {
   SkbQueue backlog;        // softnet_data.input_pkt_queue: netif_rx() to run_backlog()
   bool in_backlog = false;
   std::atomic<bool> in_use{false};
+
+  Cpu();
+  ~Cpu();
+  bool observing = false;                  // inside a call that observed_send() has begun
+  std::uint64_t trace_skip = 0;            // calls until the next one that leaves a trace
+  std::uint64_t call_began = 0;            // Clock::ticks() of a call that is measured; 0: none is
+  std::atomic<Latency*> latency{nullptr};  // null: nothing was measured yet
+  Latency& measured();
+  // A trace that only takes the time of each stage; null while a packet still tells the last one.
+  Trace* stage_timer(const Clock& clock);
+  std::unique_ptr<Trace> timing;
 };
 
 class Net {
@@ -133,6 +149,14 @@ class Net {
   void keep_unknown(std::string words);
   std::string last_unknown() const;
 
+  // Takes traces of calls (observe/trace_log.h); null: none. Set while nothing sends.
+  TraceLog* trace_log = nullptr;
+  LatencyMode latency_mode{};  // off
+  bool observed() const { return trace_log != nullptr || latency_mode != LatencyMode{}; }
+  // Measures from now on. Not while anything sends.
+  void measure_latency(LatencyMode mode);
+  LatencyTotals latency() const;
+
   // The IP id of an unconnected packet (__ip_select_ident()); set to pin it in tests.
   std::atomic<std::uint32_t> ip_id{0};
   // Sysctls::sk_buff and skb_small_head, for whoever allocates outside of an RcuReader.
@@ -151,7 +175,7 @@ inline void enter(Net& net, Stage stage, const Skb& skb) {
   c.packets.add();
   c.bytes.add(skb.len);
   if (skb.trace != nullptr) [[unlikely]]
-    trace_enter(*skb.trace, stage, skb.len);
+    trace_enter(stage, skb);
 }
 // The same above ip_make_skb, where there is no skb yet; `len` is the payload's bytes.
 inline void enter(Net& net, Stage stage, Trace* trace, std::size_t len) {

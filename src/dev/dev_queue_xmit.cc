@@ -99,7 +99,7 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
   NetDevice& dev = *skb->dev;
   skb->set_mac_header();
   enter(net, Stage::dev_queue_xmit, *skb);
-  if (skb->trace != nullptr) skb->trace->by(Stage::dev_queue_xmit, dev.link());
+  if (telling(skb->trace) != nullptr) skb->trace->by(Stage::dev_queue_xmit, dev.link());
   if ((skb->tx_flags & kSkbTxSchedTstamp) != 0) skb_tstamp_tx(*skb, kScmTstampSched);
   qdisc_pkt_len_init(*skb);
 

@@ -56,7 +56,8 @@ Frames wire_frames(Net& net, const Skb& skb) {
 NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
   enter(net, Stage::ndo_start_xmit, *skb);
   const std::uint32_t len = skb->len;
-  Trace* trace = skb->trace;
+  const std::uint64_t began = skb->began;
+  Trace* trace = telling(skb->trace);
   Frames frames;
   // skb_tx_timestamp(), which every driver of hardware calls.
   if ((skb->tx_flags & kSkbTxSwTstamp) != 0 && !dev.features.stacked) {
@@ -79,6 +80,8 @@ NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, boo
     txq.tx_bytes.add(len);
   }
   delivered(net);
+  if (began != 0) [[unlikely]]
+    driver_took(net, began);
   for (auto& bytes : frames) trace->frame(dev.link(), std::move(bytes));
   return NetdevTx::ok;
 }

@@ -83,15 +83,17 @@ std::string size_change(const Explanation& x) {
   return {};
 }
 
-std::string firewall_change(const ReportStage& s) {
+// The rule that drops it goes, or, where a chain's policy does, one that accepts it comes.
+std::string firewall_change(const Explanation& x, const ReportStage& s) {
   for (auto o = s.by.rbegin(); o != s.by.rend(); ++o) {
     if (o->kind == "nft-rule" && !field_text(*o, "handle").empty())
       return fmt::format("nft delete rule {} {} {} handle {}", field_text(*o, "family"),
                          field_text(*o, "table"), field_text(*o, "chain"),
                          field_text(*o, "handle"));
     if (!field_text(*o, "chain").empty())
-      return fmt::format("a rule that accepts it in nft chain {} {} {}", field_text(*o, "family"),
-                         field_text(*o, "table"), field_text(*o, "chain"));
+      return fmt::format("nft add rule {} {} {} ip daddr {} {} dport {} accept",
+                         field_text(*o, "family"), field_text(*o, "table"), field_text(*o, "chain"),
+                         x.flow.dst.str(), name(x.flow.proto), x.flow.dport);
   }
   return {};
 }
@@ -110,7 +112,7 @@ std::string smallest_change(const Explanation& x) {
       return route_change(x, *s);
     case Stage::ip_make_skb: return size_change(x);
     case Stage::nf_local_out:
-    case Stage::nf_post_routing: return firewall_change(*s);
+    case Stage::nf_post_routing: return firewall_change(x, *s);
     case Stage::neigh_output:
     case Stage::neigh_resolve_output:
       if (const ReportObject* n = newest(x, "neigh"))

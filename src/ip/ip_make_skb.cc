@@ -102,7 +102,7 @@ SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* tr
   skb->dev = rt.dev;
   skb->trace = trace;
   born(net);
-  if (trace != nullptr) trace_header(net, *trace, sk, cork, h);
+  if (telling(trace) != nullptr) trace_header(net, *trace, sk, cork, h);
   return skb;
 }
 

@@ -26,7 +26,7 @@ bool dev_hard_header(Skb& skb, const NetDevice& dev, std::uint16_t proto, const 
 
 TxResult neigh_output(Net& net, SkbPtr skb, Neighbour& neigh) {
   enter(net, Stage::neigh_output, *skb);
-  if (skb->trace != nullptr) skb->trace->by(Stage::neigh_output, neigh.spec());
+  if (telling(skb->trace) != nullptr) skb->trace->by(Stage::neigh_output, neigh.spec());
   if (!nud_connected(neigh.nud_state.load(std::memory_order_relaxed)))
     return neigh_resolve_output(net, std::move(skb), neigh);
   if (!dev_hard_header(*skb, *neigh.dev, skb->protocol, neigh.mac())) {

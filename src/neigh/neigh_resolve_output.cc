@@ -30,6 +30,7 @@ SkbQueue enqueue(NeighTable::Impl& table, Neighbour& n, SkbPtr skb) {
   }
   n.arp_queue_len_bytes += skb->truesize;
   if (skb->trace != nullptr) skb->trace->queued(kStage);
+  if (telling(skb->trace) == nullptr) skb->trace = nullptr;  // a waiting packet takes no time
   n.arp_queue.push_back(std::move(skb));
   table.waiting.fetch_add(1, std::memory_order_release);
   return pushed_out;
@@ -96,7 +97,7 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
 
 TxResult neigh_resolve_output(Net& net, SkbPtr skb, Neighbour& neigh) {
   enter(net, kStage, *skb);
-  if (skb->trace != nullptr) skb->trace->by(kStage, neigh.spec());
+  if (telling(skb->trace) != nullptr) skb->trace->by(kStage, neigh.spec());
   if (neigh_event_send(net, neigh, skb)) return TxResult::success();
   if (!dev_hard_header(*skb, *neigh.dev, skb->protocol, neigh.mac())) {
     drop(net, kStage, std::move(skb), DropReason::NEIGH_HH_FILLFAIL);

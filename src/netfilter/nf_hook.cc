@@ -29,7 +29,7 @@ NfVerdict run_hook(Net& net, NfHook hook, Skb& skb, const NetDevice* out, const 
     const NfVerdict v = ops.function ? ops.function(net, skb) : NfVerdict::unknown;
     if (v == NfVerdict::unknown)
       tell_unknown(net, stage_of(hook), skb.trace, ops.object);
-    else if (skb.trace != nullptr)
+    else if (telling(skb.trace) != nullptr)
       skb.trace->by(stage_of(hook), ops.object);
     return v;
   }

@@ -178,7 +178,7 @@ Stage stage_of(const NftPkt& pkt) {
 
 NftResult nft_do_chain(NftPkt& pkt, const NftBaseChain& chain) {
   set_pktinfo(pkt);
-  return Evaluation(pkt, chain, pkt.dry ? nullptr : pkt.skb.trace, stage_of(pkt)).run();
+  return Evaluation(pkt, chain, pkt.dry ? nullptr : telling(pkt.skb.trace), stage_of(pkt)).run();
 }
 
 }  // namespace txp

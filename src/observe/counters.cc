@@ -9,6 +9,7 @@
 namespace txp {
 
 void trace_enter(Trace& trace, Stage stage, std::size_t len) { trace.enter(stage, len); }
+void trace_enter(Stage stage, const Skb& skb) { skb.trace->enter(stage, skb); }
 
 void drop(Net& net, Stage stage, SkbPtr skb, DropReason reason) {
   Counters& c = net.this_cpu().counters;

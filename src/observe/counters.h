@@ -4,10 +4,10 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 
 #include "base/result.h"
+#include "observe/count.h"
 #include "observe/snmp.h"
 #include "path.h"
 #include "skb/skb.h"
@@ -15,18 +15,6 @@
 namespace txp {
 
 struct NamedObject;  // observe/trace.h
-
-// A counter with one writer at a time and any number of readers: a plain add, no locked operation.
-class Count {
- public:
-  void add(std::uint64_t n = 1) {
-    v_.store(v_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  std::uint64_t get() const { return v_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> v_{0};
-};
 
 // What every packet counts at a stage.
 struct StageCounters {
@@ -79,6 +67,9 @@ struct CounterTotals {
 
 // Tells a trace that its packet came to `stage`.
 [[gnu::cold]] void trace_enter(Trace& trace, Stage stage, std::size_t len);
+[[gnu::cold]] void trace_enter(Stage stage, const Skb& skb);
+// A driver took a packet of the call that began at `began` (Clock::ticks()).
+[[gnu::cold]] void driver_took(Net& net, std::uint64_t began);
 // The packet's end at `stage`, for `reason`.
 void drop(Net& net, Stage stage, SkbPtr skb, DropReason reason);
 // A datagram's end at `stage` before it became an skb (no route, no buffer): born and dropped.

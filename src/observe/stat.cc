@@ -4,29 +4,46 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "dev/netdevice.h"
 #include "net.h"
 #include "observe/counters.h"
+#include "observe/histogram.h"
+#include "observe/latency.h"
+#include "observe/trace_log.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
 
 namespace txp {
 namespace {
 
-Json stages_json(const CounterTotals& totals) {
+// A histogram: what adds up (buckets by the ns where they begin), and what people read of it.
+Json latency_json(const HistogramTotals& h) {
+  Json buckets = Json::object();
+  for (std::size_t b = 0; b < histogram::kBuckets; ++b)
+    if (h.at(b) != 0) buckets[std::to_string(histogram::lower_bound(b))] = h.at(b);
+  if (buckets.empty()) return Json{{"p50", nullptr}, {"p99", nullptr}};
+  return Json{{"p50", h.quantile(0.5)},
+              {"p99", h.quantile(0.99)},
+              {"count", h.count()},
+              {"sum", h.sum()},
+              {"buckets", std::move(buckets)}};
+}
+
+Json stages_json(const CounterTotals& totals, const LatencyTotals& latency) {
   Json stages = Json::object();
   for (const StageInfo& s : kPath) {
     const CounterTotals::Stage& c = totals.stages[static_cast<std::size_t>(s.stage)];
     Json drops = Json::object();
     for (std::size_t r = 0; r < kDropReasonCount; ++r)
       if (c.drops[r] != 0) drops[std::string(kDropReasons[r].name)] = c.drops[r];
-    // The walk reads no clock, so there is no time to tell.
-    stages[std::string(s.name)] = Json{{"packets", c.packets},
-                                       {"bytes", c.bytes},
-                                       {"drops", std::move(drops)},
-                                       {"ns", {{"p50", nullptr}, {"p99", nullptr}}}};
+    stages[std::string(s.name)] =
+        Json{{"packets", c.packets},
+             {"bytes", c.bytes},
+             {"drops", std::move(drops)},
+             {"ns", latency_json(latency.stages[static_cast<std::size_t>(s.stage)])}};
   }
   return stages;
 }
@@ -126,10 +143,30 @@ void add_array(Json& sum, const Json& other) {
   }
 }
 
+void tell_quantiles(Json& ns, const HistogramTotals& h) {
+  ns["p50"] = h.quantile(0.5);
+  ns["p99"] = h.quantile(0.99);
+}
+
 }  // namespace
+
+HistogramTotals histogram_of(const Json& ns) {
+  HistogramTotals h;
+  const auto buckets = ns.is_object() ? ns.find("buckets") : ns.end();
+  if (buckets == ns.end() || !buckets->is_object()) return h;
+  for (const auto& [begin, n] : buckets->items()) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(begin.data(), begin.data() + begin.size(), value);
+    if (error == std::errc() && *end == '\0' && n.is_number_unsigned())
+      h.add(histogram::bucket_of(value), n.get<std::uint64_t>());
+  }
+  h.add_sum(ns.value("sum", std::uint64_t{0}));
+  return h;
+}
 
 Json stat_report(Net& net) {
   const CounterTotals totals = net.totals();
+  const LatencyTotals latency = net.latency();
   Json devices = Json::object();
   Json sockets = Json::array();
   {
@@ -137,9 +174,10 @@ Json stat_report(Net& net) {
     for (const NetDevice* dev : net.dev->all()) devices[dev->name()] = device_json(*dev);
   }
   for (const Sock* sk : net.udp->all()) sockets.push_back(socket_json(*sk));
-  return Json{{"source", "txpath"},
-              {"stages", stages_json(totals)},
+  Json report{{"source", "txpath"},
+              {"stages", stages_json(totals, latency)},
               {"snmp", snmp_json(totals)},
+              {"ns", latency_json(latency.call)},
               {"devices", std::move(devices)},
               {"sockets", std::move(sockets)},
               {"fallback", Json::object()},
@@ -149,6 +187,8 @@ Json stat_report(Net& net) {
                 {"delivered", totals.delivered},
                 {"dropped", totals.dropped},
                 {"queued", totals.queued}}}};
+  if (net.trace_log != nullptr) report["traces"] = net.trace_log->recent();
+  return report;
 }
 
 void add_report(Json& sum, const Json& other) {
@@ -156,6 +196,8 @@ void add_report(Json& sum, const Json& other) {
     sum = other;
   } else if (sum.is_object() && other.is_object()) {
     for (const auto& [key, value] : other.items()) add_report(sum[key], value);
+    if (const auto buckets = sum.find("buckets"); buckets != sum.end() && buckets->is_object())
+      tell_quantiles(sum, histogram_of(sum));
   } else if (sum.is_array() && other.is_array()) {
     add_array(sum, other);
   } else if (sum.is_number_unsigned() && other.is_number_unsigned()) {

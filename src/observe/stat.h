@@ -28,6 +28,10 @@ Result<Json> kernel_stat_report();
 // Adds the counters of `other` to those of `sum`: several processes as one.
 void add_report(Json& sum, const Json& other);
 
+// The histogram in an "ns" of a report; empty when there is none.
+class HistogramTotals;
+HistogramTotals histogram_of(const Json& ns);
+
 // The report as another tool would print it. Missing keys count as nothing.
 enum class StatFormat : std::uint8_t { nstat, tc, ss, ethtool, prometheus };
 inline constexpr std::array<std::string_view, 5> kStatFormats = {"nstat", "tc", "ss", "ethtool",

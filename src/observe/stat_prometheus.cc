@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "observe/histogram.h"
 #include "observe/report_fields.h"
 #include "observe/stat.h"
 #include "path.h"
@@ -30,8 +31,14 @@ class Metrics {
     name_ = name;
     out_ += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
   }
-  void value(std::string_view labels, std::uint64_t n) {
-    out_ += fmt::format("{}{{{}{}{}}} {}\n", name_, source_, labels.empty() ? "" : ",", labels, n);
+  void value(std::string_view labels, std::uint64_t n) { value("", labels, n); }
+  void value(std::string_view suffix, std::string_view labels, std::uint64_t n) {
+    out_ += fmt::format("{}{}{{{}{}{}}} {}\n", name_, suffix, source_, labels.empty() ? "" : ",",
+                        labels, n);
+  }
+  void seconds(std::string_view suffix, std::string_view labels, std::uint64_t ns) {
+    out_ += fmt::format("{}{}{{{}{}{}}} {}\n", name_, suffix, source_, labels.empty() ? "" : ",",
+                        labels, static_cast<double>(ns) / 1e9);
   }
   std::string take() { return std::move(out_); }
 
@@ -61,6 +68,25 @@ void stage_metrics(Metrics& m, const Json& stages) {
 }
 
 // node_exporter's name of a counter, and ours in the report.
+// A histogram of seconds, a bucket an octave of ns, from 32 ns on.
+void latency_metrics(Metrics& m, const std::string& labels, const Json& ns) {
+  const HistogramTotals h = histogram_of(ns);
+  const std::string comma = labels.empty() ? "" : ",";
+  std::uint64_t below = 0;
+  std::size_t bucket = 0;
+  for (unsigned octave = histogram::kLinearBits; octave <= histogram::kOctaves - 8; ++octave) {
+    for (; histogram::lower_bound(bucket) < std::uint64_t{1} << octave; ++bucket)
+      below += h.at(bucket);
+    m.value("_bucket",
+            fmt::format("{}{}le=\"{}\"", labels, comma,
+                        static_cast<double>(std::uint64_t{1} << octave) / 1e9),
+            below);
+  }
+  m.value("_bucket", labels + comma + "le=\"+Inf\"", h.count());
+  m.seconds("_sum", labels, h.sum());
+  m.value("_count", labels, h.count());
+}
+
 struct Counter {
   const char* metric;
   const char* key;
@@ -132,6 +158,19 @@ std::string prometheus_text(const Json& report) {
         m.value("", n.get<std::uint64_t>());
       }
   device_metrics(m, member(report, "devices"));
+  if (const Json& ns = member(report, "ns"); ns.contains("buckets")) {
+    m.begin("txpath_latency_seconds", "histogram", "From the send call to the driver.");
+    latency_metrics(m, "", ns);
+  }
+  bool begun = false;
+  for (const auto& [stage, s] : member(report, "stages").items())
+    if (const Json& ns = member(s, "ns"); ns.contains("buckets")) {
+      if (!begun)
+        m.begin("txpath_stage_latency_seconds", "histogram",
+                "From a packet's coming to a stage to its coming to the next.");
+      begun = true;
+      latency_metrics(m, "stage=" + label(stage), ns);
+    }
   if (const Json& c = member(report, "conservation"); !c.empty()) {
     for (const char* name : {"sent", "delivered", "dropped"}) {
       m.begin(fmt::format("txpath_packets_{}_total", name), "counter",

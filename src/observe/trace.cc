@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "skb/skb.h"
+
 namespace txp {
 
 // Fragments and segments come to a stage again and again, so the newest record is the one meant.
@@ -14,6 +16,7 @@ TraceStage& Trace::at(Stage stage) {
 }
 
 void Trace::enter(Stage stage, std::size_t len) {
+  if (latency_ != nullptr) return take_time(stage);
   TraceStage s;
   s.stage = stage;
   s.at = clock_.now();
@@ -21,37 +24,69 @@ void Trace::enter(Stage stage, std::size_t len) {
   stages_.push_back(std::move(s));
 }
 
-void Trace::by(Stage stage, Deciding what) { at(stage).by.push_back(std::move(what)); }
+void Trace::enter(Stage stage, const Skb& skb) {
+  enter(stage, skb.len);
+  if (latency_ != nullptr) return;
+  if (keep_ == 0 || stage < Stage::ip_send_skb) return;  // no headers above
+  TraceBytes& b = stages_.back().bytes;
+  b.ethernet = skb.mac_header != 0 && skb.data == skb.mac();
+  b.len = skb.len;
+  const std::size_t most = std::min<std::size_t>(keep_, skb.len);
+  b.bytes.assign(skb.data, skb.data + std::min<std::size_t>(most, skb.headlen()));
+  for (const Skb* f = skb.frag_list; f != nullptr && b.bytes.size() < most; f = f->next)
+    b.bytes.insert(b.bytes.end(), f->data,
+                   f->data + std::min<std::size_t>(most - b.bytes.size(), f->len));
+}
 
-void Trace::also(Stage stage, Deciding what) { at(stage).also.push_back(std::move(what)); }
+void trace_hold(Trace& trace) { trace.hold(); }
+void trace_release(Trace& trace) { trace.release(); }
+
+void Trace::by(Stage stage, Deciding what) {
+  if (latency_ != nullptr) return;
+  at(stage).by.push_back(std::move(what));
+}
+
+void Trace::also(Stage stage, Deciding what) {
+  if (latency_ != nullptr) return;
+  at(stage).also.push_back(std::move(what));
+}
 
 void Trace::out(Stage stage, std::string_view key, std::string_view value) {
+  if (latency_ != nullptr) return;
   at(stage).out.emplace_back(key, std::string(value));
 }
 
 void Trace::out(Stage stage, std::string_view key, std::int64_t value) {
+  if (latency_ != nullptr) return;
   at(stage).out.emplace_back(key, value);
 }
 
 void Trace::out_null(Stage stage, std::string_view key) {
+  if (latency_ != nullptr) return;
   at(stage).out.emplace_back(key, nullptr);
 }
 
-void Trace::result(Stage stage, std::string_view text) { at(stage).result = text; }
+void Trace::result(Stage stage, std::string_view text) {
+  if (latency_ != nullptr) return;
+  at(stage).result = text;
+}
 
 void Trace::dropped(Stage stage, DropReason reason) {
+  if (latency_ != nullptr) return;
   drops_.push_back({stage, reason});
   // unknown() came before and says more.
   if (reason != DropReason::TXPATH_UNKNOWN) at(stage).result = "drop";
 }
 
 void Trace::queued(Stage stage) {
+  if (latency_ != nullptr) return;
   ++queued_;
   queued_at_ = stage;
   at(stage).result = "queued";
 }
 
 void Trace::unknown(Stage stage, NamedObject object) {
+  if (latency_ != nullptr) return;
   TraceStage& s = at(stage);
   s.result = "unknown";
   s.by.push_back(object);
@@ -63,10 +98,12 @@ void Trace::unknown(Stage stage, NamedObject object) {
 }
 
 void Trace::frame(const Link& dev, std::vector<std::uint8_t> bytes) {
+  if (latency_ != nullptr) return;
   frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes)});
 }
 
 void Trace::masked(std::string_view field) {
+  if (latency_ != nullptr) return;
   if (std::ranges::find(masked_, field) == masked_.end()) masked_.emplace_back(field);
 }
 

@@ -5,6 +5,7 @@
 // Stages hand in plain values; words are made in explain/ and in observe/, never in a stage.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,6 +23,9 @@
 #include "skb/drop_reason.h"
 
 namespace txp {
+
+struct Latency;
+struct Skb;
 
 // A deciding object of any other kind, in the words of its own tool.
 struct NamedObject {
@@ -51,10 +55,18 @@ struct NexthopSpec {
 using Deciding =
     std::variant<NamedObject, FibRule, Route, NexthopSpec, NeighSpec, InAddr, QdiscSpec, Link>;
 
+// A packet as it came to a stage: its first bytes, from the Ethernet header or from the IP header.
+struct TraceBytes {
+  std::vector<std::uint8_t> bytes;
+  std::size_t len = 0;  // of the whole packet
+  bool ethernet = false;
+};
+
 struct TraceStage {
   Stage stage;
   Nanos at = 0;
   std::size_t len = 0;
+  TraceBytes bytes;
   std::string result = "ok";   // "ok", "accept", "drop", "queued", "error", "unknown", ...
   std::vector<Deciding> by;    // what decided
   std::vector<Deciding> also;  // what was looked at and did not match
@@ -69,12 +81,20 @@ struct TraceFrame {
   std::vector<std::uint8_t> bytes;
 };
 
-// Thread safety: none; one datagram at a time, by the thread that walks it.
+// Thread safety: none, but for hold() and release(); one datagram at a time, by the thread that
+// walks it.
 class Trace {
  public:
   explicit Trace(const Clock& clock) : clock_(clock) {}
+  // One that only takes the time from stage to stage; whatever else it is told, it forgets.
+  Trace(const Clock& clock, Latency& latency) : clock_(clock), latency_(&latency) {}
+  bool tells() const { return latency_ == nullptr; }
+  void stop_time();  // the last stage ends now
 
+  // Keeps the first `most` bytes of the packet at every stage.
+  void keep_bytes(std::size_t most) { keep_ = most; }
   void enter(Stage stage, std::size_t len);
+  void enter(Stage stage, const Skb& skb);
   // About the newest record of `stage` (the newest record when it has none).
   void by(Stage stage, Deciding what);
   void also(Stage stage, Deciding what);
@@ -91,6 +111,11 @@ class Trace {
   // A random field that the walk chose: "udp.sport", "ip.id".
   void masked(std::string_view field);
 
+  // Packets that tell it (TraceRef). When none is left, nothing more is told.
+  void hold() { held_.fetch_add(1, std::memory_order_relaxed); }
+  void release() { held_.fetch_sub(1, std::memory_order_release); }
+  bool idle() const { return held_.load(std::memory_order_acquire) == 0; }
+
   const std::vector<TraceStage>& stages() const { return stages_; }
   const std::vector<TraceFrame>& frames() const { return frames_; }
   const std::vector<NamedObject>& unknowns() const { return unknowns_; }
@@ -105,7 +130,13 @@ class Trace {
 
  private:
   TraceStage& at(Stage stage);
+  void take_time(Stage stage);
   const Clock& clock_;
+  Latency* latency_ = nullptr;
+  std::optional<Stage> timed_;  // since since_, in Clock::ticks()
+  std::uint64_t since_ = 0;
+  std::size_t keep_ = 0;
+  std::atomic<int> held_{0};
   std::vector<TraceStage> stages_;
   std::vector<TraceFrame> frames_;
   std::vector<NamedObject> unknowns_;
@@ -114,5 +145,8 @@ class Trace {
   std::size_t queued_ = 0;
   std::optional<Stage> queued_at_;
 };
+
+// The trace when it wants words; what makes words asks this first.
+inline Trace* telling(Trace* trace) { return trace != nullptr && trace->tells() ? trace : nullptr; }
 
 }  // namespace txp

@@ -74,6 +74,7 @@ void tell_on_link(const Rtable& rt, const OutputStory& story, Trace& trace) {
 
 SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace, FibResult* found) {
   enter(net, kStage, trace, 0);
+  trace = telling(trace);
   std::optional<OutputStory> story;
   if (trace != nullptr) story.emplace();
   FibResult res;

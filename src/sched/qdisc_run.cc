@@ -79,7 +79,8 @@ void run(Net& net, Qdisc& q) {
 void leave_behind(Qdisc& q, Trace* trace) {
   const auto forget = [](Skb& skb, void* arg) {
     if (skb.trace != arg) return;
-    std::exchange(skb.trace, nullptr)->queued(Stage::qdisc_enqueue);
+    skb.trace->queued(Stage::qdisc_enqueue);
+    skb.trace = nullptr;
   };
   for (Skb* s = q.gso_skb.peek(); s != nullptr; s = s->next) forget(*s, trace);
   q.each(forget, trace);

@@ -87,6 +87,7 @@ Skb* SkbPool::get(std::size_t size) {
 }
 
 void SkbPool::put(Skb* skb) {
+  skb->trace = nullptr;
   Free& f = free_[skb->pool_class];
   if (f.count >= kKeep[skb->pool_class]) {
     skb->~Skb();
@@ -142,9 +143,11 @@ Skb* SkbQueue::release_chain() {
 }
 
 SkbPtr alloc_skb(Net& net, std::size_t size) {
-  Skb* skb = net.this_cpu().pool.get(size);
+  Cpu& cpu = net.this_cpu();
+  Skb* skb = cpu.pool.get(size);
   if (skb == nullptr) return nullptr;
   skb->net = &net;
+  skb->began = cpu.call_began;
   skb->truesize = skb_truesize(net, static_cast<std::uint32_t>(size));
   return SkbPtr(skb);
 }
@@ -165,6 +168,7 @@ void free_skb(SkbPtr owned) {
 void skb_copy_metadata(const Skb& from, Skb& to) {
   to.dev = from.dev;
   to.trace = from.trace;
+  to.began = from.began;
   to.protocol = from.protocol;
   to.mark = from.mark;
   to.priority = from.priority;

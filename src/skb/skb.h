@@ -41,13 +41,39 @@ struct SkbDeleter {
 };
 using SkbPtr = std::unique_ptr<Skb, SkbDeleter>;
 
+void trace_hold(Trace& trace);  // observe/trace.cc
+void trace_release(Trace& trace);
+
+// A packet's trace: the trace knows how many packets still tell it. Null: not traced, which costs
+// a predictable branch.
+class TraceRef {
+ public:
+  TraceRef() = default;
+  TraceRef(const TraceRef& o) : TraceRef() { *this = o.trace_; }
+  TraceRef& operator=(const TraceRef& o) { return *this = o.trace_; }
+  TraceRef& operator=(Trace* trace) {
+    if (trace != trace_) [[unlikely]] {
+      if (trace != nullptr) trace_hold(*trace);
+      if (trace_ != nullptr) trace_release(*trace_);
+      trace_ = trace;
+    }
+    return *this;
+  }
+  ~TraceRef() { *this = nullptr; }
+  operator Trace*() const { return trace_; }
+  Trace* operator->() const { return trace_; }
+
+ private:
+  Trace* trace_ = nullptr;
+};
+
 struct Skb {
   Skb* next = nullptr;       // link while on a queue, a frag_list or a segment list
   Skb* frag_list = nullptr;  // skb_shinfo(skb)->frag_list: owned
   Net* net = nullptr;
   Sock* sk = nullptr;  // charged socket; skb_set_owner_w() sets, skb_orphan() clears
   NetDevice* dev = nullptr;
-  Trace* trace = nullptr;  // null: not traced (one predictable branch)
+  TraceRef trace;
 
   // Bytes: head <= data <= tail <= end. Offsets below count from head; 0 is unset.
   std::uint8_t* head = nullptr;
@@ -80,6 +106,7 @@ struct Skb {
   IpOptionPlaces opt;            // IPCB(skb)->opt: of the options in the header
   std::uint16_t frag_max_size = 0;
   std::uint32_t csum = 0;     // payload's sum while the skb waits for its UDP header
+  std::uint64_t began = 0;    // Clock::ticks() at the call, when latency is measured; else 0
   std::uint32_t pkt_len = 0;  // qdisc_skb_cb: bytes as disciplines count them
   std::uint32_t tskey = 0;    // of its send stamps
   Nanos tstamp = 0;           // SO_TXTIME or receive time, ns

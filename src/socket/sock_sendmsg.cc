@@ -10,6 +10,7 @@
 
 #include "dev/netdevice.h"
 #include "net.h"
+#include "observe/observed_send.h"
 #include "observe/trace.h"
 #include "socket/sock.h"
 #include "softirq/net_tx_action.h"
@@ -54,6 +55,9 @@ SockResult<std::size_t> walk(Net& net, Sock& sk, const MsgHdr& msg) {
 }  // namespace
 
 SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
+  if (net.observed() && !net.this_cpu().observing) [[unlikely]]
+    return observed_send(net, sk, msg);
+
   auto result = walk(net, sk, msg);
   if (result || result.error().code != EAGAIN || !sk.nospace || sk.nonblocking ||
       (msg.flags & MSG_DONTWAIT) != 0) [[likely]]

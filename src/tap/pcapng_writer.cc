@@ -101,7 +101,7 @@ unsigned PcapngWriter::interface(const Link& dev) {
   return number;
 }
 
-void PcapngWriter::packet(const Link& dev, Nanos wall, Part bytes, bool outgoing) {
+void PcapngWriter::packet(const Link& dev, Nanos wall, Part bytes, const About& about) {
   const std::lock_guard guard(mutex_);
   if (closed_ || !error_) return;
   const std::size_t size = bytes.size();
@@ -111,14 +111,18 @@ void PcapngWriter::packet(const Link& dev, Nanos wall, Part bytes, bool outgoing
       static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(size)};
   std::uint8_t head_bytes[sizeof head];
   std::memcpy(head_bytes, head, sizeof head);
-  // Padding, epb_flags (option 2: bits 0-1 are the direction), end of options.
-  std::uint8_t tail[3 + 12] = {};
-  const std::size_t pad = padding(size);
-  const std::uint16_t flags_head[2] = {2, 4};
-  const std::uint32_t flags = outgoing ? 2 : 1;
-  std::memcpy(tail + pad, flags_head, sizeof flags_head);
-  std::memcpy(tail + pad + 4, &flags, sizeof flags);
-  const Part all[] = {head_bytes, bytes, Part(tail, pad + 12)};
+  tail_.assign(padding(size), 0);
+  if (!about.comment.empty()) option(tail_, 1, about.comment);
+  put(tail_, std::uint16_t{2});  // epb_flags: bits 0-1 are the direction
+  put(tail_, std::uint16_t{4});
+  put(tail_, std::uint32_t{about.outgoing ? 2U : 1U});
+  if (about.id != 0) {
+    put(tail_, std::uint16_t{5});  // epb_packetid
+    put(tail_, std::uint16_t{8});
+    put(tail_, about.id);
+  }
+  option(tail_, 0, Part{});
+  const Part all[] = {head_bytes, bytes, tail_};
   block(kEnhancedPacket, all);
   ++packets_;
 }

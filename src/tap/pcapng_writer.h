@@ -31,8 +31,16 @@ class PcapngWriter {
   PcapngWriter(const PcapngWriter&) = delete;
   PcapngWriter& operator=(const PcapngWriter&) = delete;
 
+  struct About {
+    bool outgoing = true;
+    std::uint64_t id = 0;  // epb_packetid: the same packet in several places; 0: none
+    std::string comment{};
+  };
   // A frame on `dev` at `wall` ns since the epoch.
-  void packet(const Link& dev, Nanos wall, std::span<const std::uint8_t> bytes, bool outgoing);
+  void packet(const Link& dev, Nanos wall, std::span<const std::uint8_t> bytes, const About& about);
+  void packet(const Link& dev, Nanos wall, std::span<const std::uint8_t> bytes, bool outgoing) {
+    packet(dev, wall, bytes, About{.outgoing = outgoing});
+  }
   // Gives the file its name. The first error of all writing; a second call does nothing.
   [[nodiscard]] Result<void> close();
   std::uint64_t packets() const;
@@ -48,7 +56,8 @@ class PcapngWriter {
   WholeFile file_;
   bool closed_ = false;
   std::vector<std::uint8_t> buffer_;
-  Result<void> error_;  // the first of all writing
+  std::vector<std::uint8_t> tail_;  // of a packet's block, kept for its memory
+  Result<void> error_;              // the first of all writing
   std::map<std::pair<int, std::string>, unsigned> interfaces_;
   std::uint64_t packets_ = 0;
 };

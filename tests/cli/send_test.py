@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`txpath send`: what arrives at an ordinary kernel socket, and what it reports."""
 import hashlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -106,12 +108,118 @@ class Send(unittest.TestCase):
             self.assertIn(datagram, capture)
         self.assertEqual(os.listdir(self.dir.name), ["x.pcapng"])
 
-    def test_trace_lines_name_the_stages(self):
-        out = self.send("--count 3 --trace 2").out
-        for n in (1, 2):
-            self.assertRegex(out, rf"(?m)^#{n} +0\.0 us  sock_sendmsg +100 B  ok$")
-            self.assertRegex(out, rf"(?m)^#{n} +\S+ us  ndo_start_xmit +142 B  ok$")
-        self.assertNotIn("#3 ", out)
+    def test_traces_are_a_line_an_event_of_one_datagram_in_n(self):
+        out = self.send("--count 5 --trace 2").out
+        flow = rf"{lab.NEAR}:\d+ > {lab.FAR}:{PORT} udp"
+        for n in (1, 2, 3):
+            self.assertRegex(out, rf"(?m)^\d\d:\d\d:\d\d\.\d{{9}} #{n} +0\.0 us  sock_sendmsg +{flow} +100 B  ok$")
+            self.assertRegex(out, rf"(?m)^\S+ #{n} +\S+ us  ndo_start_xmit +{flow} +142 B  ok$")
+        self.assertNotIn("#4 ", out)
+
+    def trace(self, words, name, code=0):
+        path = os.path.join(self.dir.name, name)
+        r = lab.txpath(f"send {words} --trace-to {path}")
+        self.assertEqual(r.code, code, r.err)
+        self.assertNotIn("#1 ", r.out)
+        with open(path, "rb") as f:
+            return f.read(), path
+
+    def test_traces_as_json_lines(self):
+        lines, _ = self.trace(f"to {lab.FAR}:{PORT} --count 2 --trace 1", "t.jsonl")
+        events = [json.loads(l) for l in lines.splitlines()]
+        first = [e for e in events if e["packet"] == 1]
+        self.assertEqual([e["stage"] for e in first][:3], ["sock_sendmsg", "inet_sendmsg", "udp_sendmsg"])
+        self.assertEqual(first[-1]["stage"], "ndo_start_xmit")
+        self.assertEqual([e["since_ns"] for e in first], sorted(e["since_ns"] for e in first))
+        self.assertAlmostEqual(first[0]["t"] / 1e9, time.time(), delta=60)
+        self.assertEqual((first[0]["flow"]["dst"], first[0]["flow"]["dport"]), (lab.FAR, PORT))
+        self.assertEqual({e["packet"] for e in events}, {1, 2})
+
+    def test_traces_for_perfetto(self):
+        trace, _ = self.trace(f"to {lab.FAR}:{PORT} --count 2 --trace 1", "t.json")
+        events = json.loads(trace)["traceEvents"]
+        slices = [e for e in events if e["ph"] == "X"]
+        self.assertEqual({e["tid"] for e in slices}, {1, 2})
+        self.assertTrue(all(e["dur"] > 0 and e["ts"] > 0 for e in slices))
+        self.assertIn("ip_output", {e["name"] for e in slices})
+
+    @unittest.skipIf(shutil.which("tshark") is None, "no tshark")
+    def test_traces_for_wireshark(self):
+        _, path = self.trace(f"to {lab.FAR}:{PORT} --count 2 --len 3000 --trace 1", "t.pcapng")
+        done = subprocess.run(["tshark", "-r", path, "-T", "fields", "-e", "frame.interface_name",
+                               "-e", "frame.packet_id", "-e", "frame.comment", "-e", "ip.dst",
+                               "-e", "_ws.malformed"], capture_output=True, text=True)
+        self.assertEqual([l for l in done.stderr.splitlines() if "root" not in l], [])
+        rows = [l.split("\t") for l in done.stdout.splitlines()]
+        self.assertIn(["ip_output", "1", "packet 1, ip_output: ok; dev va", lab.FAR, ""], rows)
+        self.assertEqual(sum(r[:2] == ["ndo_start_xmit", "2"] for r in rows), 3)  # its fragments
+        self.assertTrue(all(r[3] == lab.FAR and r[4] == "" for r in rows))
+
+    @unittest.skipIf(shutil.which("tshark") is None, "no tshark")
+    def test_the_dissector_makes_fields_of_the_comments(self):
+        _, path = self.trace(f"to {lab.FAR}:{PORT} --count 20 --trace 1 --device va=fault(drop=0.5,seed=1)/null",
+                             "t.pcapng", code=1)
+        lua = os.path.join(os.path.dirname(__file__), "../../packaging/txpath.lua")
+        show = lambda *w: subprocess.run(["tshark", "-X", f"lua_script:{lua}", "-r", path, *w],
+                                         capture_output=True, text=True).stdout
+        rows = show("-Y", "txpath.reason", "-T", "fields", "-e", "txpath.stage", "-e", "txpath.result",
+                    "-e", "txpath.reason").splitlines()
+        self.assertTrue(2 < len(rows) < 18, rows)
+        self.assertEqual(set(rows), {"ndo_start_xmit\tdrop\tTXPATH_FAULT_INJECTED"})
+        self.assertEqual(show("-Y", "txpath.packet == 2 && txpath.stage == \"ip_output\"", "-T", "fields",
+                              "-e", "txpath.by"), "dev va\n")
+
+    def test_traces_are_chosen_by_filter_and_by_drops(self):
+        to = f"to {lab.FAR}:{PORT} --count 40"
+        lines, _ = self.trace(f"{to} --trace 1 --drop-only --device va=fault(drop=0.5,seed=1)/null",
+                              "d.jsonl", code=1)
+        events = [json.loads(l) for l in lines.splitlines()]
+        lost = {e["packet"] for e in events if e["reason"] == "TXPATH_FAULT_INJECTED"}
+        self.assertEqual({e["packet"] for e in events}, lost)
+        self.assertTrue(5 < len(lost) < 35)
+        for expression, matches in ((f"udp port {PORT}", 40), ("udp port 9", 0), (f"dst host {lab.FAR}", 40),
+                                    ("greater 143", 0), ("less 142", 40), ("tcp", 0)):
+            path = os.path.join(self.dir.name, "f.jsonl")
+            r = lab.txpath(["send", *to.split(), "--trace", "1", "--trace-filter", expression,
+                            "--trace-to", path])
+            self.assertEqual(r.code, 0, r.err)
+            with open(path) as f:
+                self.assertEqual(len({json.loads(l)["packet"] for l in f}), matches, expression)
+        r = lab.txpath([*f"send {to} --trace 1 --trace-filter".split(), "udp prot 9"])
+        self.assertEqual((r.code, r.out), (2, ""))
+        self.assertIn("--trace-filter udp prot 9: ", r.err)
+
+    def test_latency_is_measured_when_asked_for(self):
+        j = self.send("--count 50 -j").json
+        self.assertIsNone(j["ns"]["p50"])
+        j = self.send("--count 50 --latency call -j").json
+        self.assertEqual(j["ns"]["count"], 50)
+        self.assertTrue(100 < j["ns"]["p50"] <= j["ns"]["p99"] < 1e9)
+        self.assertIsNone(j["stages"]["ip_output"]["ns"]["p50"])
+        j = self.send("--count 50 --latency stage -j").json
+        self.assertEqual(j["stages"]["ip_output"]["ns"]["count"], 50)
+        stages = sum(s["ns"].get("sum", 0) for s in j["stages"].values())
+        self.assertLess(j["ns"]["sum"], stages * 1.5)
+
+    def test_a_failure_names_its_cause_and_what_would_let_it_pass(self):
+        lab.sh("ip -n near route add prohibit 10.50.0.0/16")
+        r = lab.txpath("send to 10.50.0.1:9 -j")
+        self.assertEqual(r.code, 1)
+        self.assertIn("at ip_route_output_flow; to let it pass: ip route del prohibit", r.err)
+        f, = r.json["failures"]
+        self.assertEqual((f["errno"], f["stage"], f["times"]), ("EACCES", "ip_route_output_flow", 1))
+        self.assertIn("route prohibit 10.50.0.0/16", f["object"])
+        f, = lab.txpath("send to 10.77.0.9:9 --count 3 -j").json["failures"]
+        self.assertEqual((f["errno"], f["reason"], f["times"]), (None, "NEIGH_FAILED", 3))
+        self.assertIn("10.77.0.9 must answer ARP on va", f["change"])
+
+    def test_a_trace_goes_on_when_the_neighbour_answers(self):
+        lab.sh(f"ip -n near neigh del {lab.FAR} dev va")
+        out = self.send("--trace 1").out
+        self.assertRegex(out, r"(?m)neigh_resolve_output .* queued")
+        self.assertRegex(out, r"(?m)#1 .* ndo_start_xmit ")
+        r = lab.txpath("send to 10.77.0.9:9 --trace 1")
+        self.assertRegex(r.out, r"(?m)#1 .* neigh_resolve_output .* drop NEIGH_FAILED")
 
     def test_errors_are_the_kernels(self):
         r = lab.txpath("send to 10.99.0.1:9")

@@ -55,6 +55,9 @@ export function about(info: StageInfo, stat: Stat | null, rate: number): Node[] 
     return [key.replace(".", ""), count(stat.snmp[group]?.[name] ?? 0)];
   });
   if (snmp.length > 0) out.push(h("h3", {}, "Protocol counters"), table(["", ""], snmp, ""));
+  const dropped = (stat.watch?.drops ?? []).filter((d) => d.stage === info.stage);
+  if (dropped.length > 0) out.push(h("h3", {}, "Where in the kernel"), table(["reason", "function", "packets"],
+    dropped.map((d) => [d.reason, d.location, count(d.packets)]), ""));
   const failures = (stat.failures ?? []).filter((f) => f.stage === info.stage).slice(-5).reverse();
   if (failures.length > 0) out.push(h("h3", {}, "Last failures"), ...failures.map((f) => h("div",
     { class: "failure" }, h("b", {}, f.errno ?? f.reason ?? "?"), ` ${f.flow}, ${ago(f.at, stat.at)}`,

@@ -15,8 +15,8 @@ export interface Quantiles {
 }
 
 export interface StageStat {
-  packets: number;
-  bytes: number;
+  packets: number | null; // null: nothing tells
+  bytes: number | null;
   drops: Record<string, number>;
   ns: Quantiles;
 }
@@ -72,6 +72,8 @@ export interface Stat {
   conservation: { sent: number; delivered: number; dropped: number; queued: number } | null;
   failures?: Failure[];
   traces?: TraceLine[];
+  watch?: { drops: { reason: string; stage: string | null; location: string; packets: number }[];
+            lost: number };
 }
 
 export type Field = string | number | null;

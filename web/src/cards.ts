@@ -21,7 +21,7 @@ export function showCards(stat: Stat) {
   const drops: [string, number][] = [];
   for (const [stage, s] of Object.entries(stat.stages))
     for (const [reason, n] of Object.entries(s.drops)) drops.push([`${reason} at ${stage}`, n]);
-  if (stat.source === "kernel") {
+  if (stat.source === "kernel" && !stat.watch) {
     for (const [dev, d] of Object.entries(stat.devices)) {
       if (d.tx_dropped > 0) drops.push([`tx_dropped of ${dev}`, d.tx_dropped]);
       for (const q of d.qdiscs)
@@ -50,7 +50,7 @@ export function showCards(stat: Stat) {
     "requeues", "waiting", "bytes"], queues, "no device"));
 
   const failures = [...(stat.failures ?? [])].reverse().map((f) => [
-    ago(f.at, stat.at), f.errno ?? f.reason ?? "?", f.stage ?? "", f.flow,
+    ago(f.at, stat.at), `${f.errno ?? f.reason ?? "?"}${f.times > 1 ? ` ×${count(f.times)}` : ""}`, f.stage ?? "", f.flow,
     h("span", {}, ...(f.object ? [h("div", { class: "object" }, f.object)] : []),
       ...(f.change ? [h("div", { class: "change" }, f.change)] : []))]);
   fill(byId("failures"), table(["when", "what", "stage", "datagram", "why, and what would let it pass"],

@@ -38,7 +38,7 @@ export function table(heads: string[], rows: Child[][], empty: string): HTMLElem
     h("tbody", {}, ...rows.map((r) => h("tr", {}, ...r.map((c, i) => cell("td", c, i)))))));
 }
 
-export const count = (n: number) => n.toLocaleString("en-US");
+export const count = (n: number | null) => n === null ? "–" : n.toLocaleString("en-US");
 
 export function short(n: number): string {
   for (const [limit, unit] of [[1e9, "G"], [1e6, "M"], [1e4, "k"]] as const)

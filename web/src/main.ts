@@ -23,7 +23,7 @@ function differ(before: Stat | null, now: Stat): Map<string, number> {
   const out = new Map<string, number>();
   if (!before || before.source !== now.source || now.at <= before.at) return out;
   for (const [stage, s] of Object.entries(now.stages)) {
-    const delta = s.packets - (before.stages[stage]?.packets ?? s.packets);
+    const delta = (s.packets ?? 0) - (before.stages[stage]?.packets ?? s.packets ?? 0);
     if (delta > 0) out.set(stage, delta * 1000 / (now.at - before.at));
   }
   return out;
@@ -59,7 +59,7 @@ async function start() {
       rates = differ(stat, next);
       stat = next;
       trouble.hidden = true;
-      byId("whose").textContent = next.source === "kernel" ? "counters of the kernel"
+      byId("whose").textContent = next.source === "kernel" ? `counters of the kernel${next.watch ? ", watched" : ""}`
         : `counters of txpath, process ${(next.pids ?? []).join(", ")}`;
       view.show(next, rates);
       showCards(next);

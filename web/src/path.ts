@@ -108,7 +108,7 @@ export class PathView {
       const s = stat.stages[name];
       const rate = rates.get(name) ?? 0;
       const drops = Object.values(s?.drops ?? {}).reduce((a, b) => a + b, 0);
-      box.rate.textContent = !s ? "" : rate > 0 ? `${short(rate)}/s` : s.packets > 0 ? count(s.packets) : "·";
+      box.rate.textContent = !s ? "" : rate > 0 ? `${short(rate)}/s` : s.packets ? count(s.packets) : "·";
       const notes: string[] = [];
       if (drops > 0) notes.push(`−${short(drops)}`);
       const backlog = name === "qdisc_enqueue" ? Object.values(stat.devices).flatMap((d) => d.qdiscs)
@@ -116,7 +116,7 @@ export class PathView {
       if (backlog > 0) notes.push(`${short(backlog)} wait`);
       if (notes.length === 0 && s?.ns.p99 != null) notes.push(duration(s.ns.p99));
       box.note.textContent = notes.join("  ");
-      box.button.classList.toggle("quiet", !s || s.packets === 0);
+      box.button.classList.toggle("quiet", !s || !s.packets);
       box.button.classList.toggle("dropping", drops > 0);
     }
     this.flow();

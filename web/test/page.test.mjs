@@ -105,6 +105,7 @@ test("explain walks the datagram to the rule that stops it, and names it", async
   assert.equal(await box("udp_sendmsg").getAttribute("data-walk"), "good");
   assert.equal(await box("ip_output").getAttribute("data-walk"), null);
   await shot("explain");
+  assert.match(await page.locator("#failures").textContent(), /EPERM ×12/);
   await page.click("#forget");
   assert.equal(await page.locator("[data-walk]").count(), 0);
   await page.fill("#words", "to 10.77.0.2:53 tos 300");
@@ -118,6 +119,16 @@ test("an error of the server is said, and goes when it is mended", async () => {
   await page.locator("#trouble", { hasText: "the kernel is out" }).waitFor();
   await page.selectOption("#source", "auto");
   await page.locator("#trouble").waitFor({ state: "hidden" });
+});
+
+test("the kernel's own path, where some stages tell nothing", async () => {
+  await open();
+  await page.selectOption("#source", "txpath");
+  await page.locator("#whose", { hasText: "counters of the kernel, watched" }).waitFor();
+  await page.locator('[data-stage="__dev_queue_xmit"] .rate', { hasText: "/s" }).waitFor();
+  await box("ip_output").click();
+  assert.match(await page.locator("#about").textContent(), /packets–.*NETFILTER_DROPnf_hook_slow4/);
+  await page.locator("#drops", { hasText: "NETFILTER_DROP at ip_output" }).waitFor();
 });
 
 test("pause stops asking", async () => {

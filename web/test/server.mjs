@@ -8,6 +8,10 @@ const stages = ["sock_sendmsg", "inet_sendmsg", "inet_autobind", "udp_sendmsg", 
   "ip_output", "nf_hook(POST_ROUTING)", "ip_finish_output", "ip_finish_output2", "neigh_output",
   "neigh_resolve_output", "__dev_queue_xmit", "netdev_pick_tx", "qdisc_enqueue", "sch_direct_xmit",
   "dev_hard_start_xmit", "dev_queue_xmit_nit", "ndo_start_xmit", "net_tx_action", "loopback_xmit"];
+const watched = (calls) => ({ source: "kernel", at: Date.now(), devices: {}, snmp: {}, conservation: null,
+  stages: { __dev_queue_xmit: { packets: 500 * calls, bytes: 1, drops: {}, ns: { p50: 90, p99: 200 } },
+            ip_output: { packets: null, bytes: null, drops: { NETFILTER_DROP: 4 }, ns: { p50: null, p99: null } } },
+  watch: { lost: 0, drops: [{ reason: "NETFILTER_DROP", stage: "ip_output", location: "nf_hook_slow", packets: 4 }] } });
 const rare = new Set(["inet_autobind", "neigh_resolve_output", "dev_queue_xmit_nit", "net_tx_action",
   "loopback_xmit"]);
 const path = stages.map((stage) => ({ stage, seed: stage, does: `does ${stage}`, file: "x.cc", kernel: "y.c" }));
@@ -64,7 +68,8 @@ export function startServer() {
       response.end(readFileSync(new URL("../page.html", import.meta.url)));
     } else if (url.pathname === "/api/path") json(200, path);
     else if (url.pathname === "/api/stat")
-      url.searchParams.get("source") === "kernel" ? json(503, { error: "the kernel is out" })
+      url.searchParams.get("source") === "txpath" ? json(200, watched(calls++))
+        : url.searchParams.get("source") === "kernel" ? json(503, { error: "the kernel is out" })
         : json(200, stat(calls++));
     else if (url.pathname === "/api/explain")
       url.searchParams.get("q").includes("tos 300") ? json(400, { error: "tos 300: a number from 0 to 255 is wanted" })
