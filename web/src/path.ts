@@ -8,16 +8,18 @@ import { count, duration, h, short } from "./dom";
 const PLACES: Record<string, [number, number]> = {
   sock_sendmsg: [1, 1], inet_sendmsg: [2, 1], inet_autobind: [3, 1],
   udp_sendmsg: [1, 2], ip_route_output_flow: [2, 2], ip_make_skb: [3, 2], udp_send_skb: [4, 2],
-  ip_send_skb: [1, 3], __ip_local_out: [2, 3], "nf_hook(LOCAL_OUT)": [3, 3], dst_output: [4, 3],
-  ip_output: [4, 4], "nf_hook(POST_ROUTING)": [3, 4], ip_finish_output: [2, 4],
-  ip_finish_output2: [1, 5], neigh_output: [2, 5], neigh_resolve_output: [3, 5],
-  __dev_queue_xmit: [1, 6], netdev_pick_tx: [2, 6], qdisc_enqueue: [3, 6], sch_direct_xmit: [4, 6],
-  dev_hard_start_xmit: [1, 7], dev_queue_xmit_nit: [2, 7], net_tx_action: [4, 7],
-  ndo_start_xmit: [1, 8], loopback_xmit: [2, 8],
+  tcp_v4_connect: [1, 3], __tcp_transmit_skb: [2, 3], __ip_queue_xmit: [3, 3],
+  ip_send_skb: [1, 4], __ip_local_out: [2, 4], "nf_hook(LOCAL_OUT)": [3, 4], dst_output: [4, 4],
+  ip_output: [4, 5], "nf_hook(POST_ROUTING)": [3, 5], ip_finish_output: [2, 5],
+  ip_finish_output2: [1, 6], neigh_output: [2, 6], neigh_resolve_output: [3, 6],
+  __dev_queue_xmit: [1, 7], netdev_pick_tx: [2, 7], qdisc_enqueue: [3, 7], sch_direct_xmit: [4, 7],
+  dev_hard_start_xmit: [1, 8], dev_queue_xmit_nit: [2, 8], net_tx_action: [4, 8],
+  ndo_start_xmit: [1, 9], loopback_xmit: [2, 9],
 };
 const COLUMNS = 4;
 const LAYERS: [string, number, number][] = [
-  ["socket", 1, 1], ["UDP", 2, 2], ["IP", 3, 5], ["net device", 6, 7], ["driver", 8, 8],
+  ["socket", 1, 1], ["UDP", 2, 2], ["TCP", 3, 3], ["IP", 4, 6], ["net device", 7, 8],
+  ["driver", 9, 9],
 ];
 
 // From, to, and whether it is a way that only some packets take.
@@ -38,7 +40,13 @@ const WIRES: [string, string, ("aside" | "failed")?][] = [
   ["netdev_pick_tx", "dev_hard_start_xmit"], ["sch_direct_xmit", "net_tx_action", "failed"],
   ["dev_hard_start_xmit", "dev_queue_xmit_nit", "aside"],
   ["dev_hard_start_xmit", "ndo_start_xmit"], ["ndo_start_xmit", "loopback_xmit", "aside"],
+  ["tcp_v4_connect", "__tcp_transmit_skb", "aside"], ["__tcp_transmit_skb", "__ip_queue_xmit", "aside"],
+  ["__ip_queue_xmit", "__ip_local_out", "aside"],
 ];
+
+// Stages that only some packets come to.
+const RARE = new Set(WIRES.filter(([, , kind]) => kind).flatMap(([from, to]) => [from, to])
+  .filter((stage) => !WIRES.some(([from, to, kind]) => !kind && (from === stage || to === stage))));
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -103,7 +111,14 @@ export class PathView {
   }
 
   show(stat: Stat, rates: Map<string, number>) {
-    this.rates = rates;
+    // A stage that nothing tells of has what came to the one before it.
+    this.rates = new Map(rates);
+    let before = 0;
+    for (const stage of this.order) {
+      if (RARE.has(stage)) continue;
+      if (stat.stages[stage]?.packets == null) this.rates.set(stage, before);
+      else before = rates.get(stage) ?? 0;
+    }
     for (const [name, box] of this.boxes) {
       const s = stat.stages[name];
       const rate = rates.get(name) ?? 0;

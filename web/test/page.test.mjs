@@ -126,6 +126,7 @@ test("the kernel's own path, where some stages tell nothing", async () => {
   await page.selectOption("#source", "txpath");
   await page.locator("#whose", { hasText: "counters of the kernel, watched" }).waitFor();
   await page.locator('[data-stage="__dev_queue_xmit"] .rate', { hasText: "/s" }).waitFor();
+  await flowing();  // also through the stages that tell nothing
   await box("ip_output").click();
   assert.match(await page.locator("#about").textContent(), /packets–.*NETFILTER_DROPnf_hook_slow4/);
   await page.locator("#drops", { hasText: "NETFILTER_DROP at ip_output" }).waitFor();
