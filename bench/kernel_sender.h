@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 // Its constructor moves the calling thread into the new namespace; the thread that constructs also
 // sends. Not thread-safe.
@@ -20,9 +21,16 @@ class KernelSender {
   const std::string& why_not() const { return why_not_; }
   bool sendto(std::span<const std::uint8_t> payload);
   bool send(std::span<const std::uint8_t> payload);
+  // kBatch datagrams in one call.
+  static constexpr std::size_t kBatch = 32;
+  bool sendmmsg(std::span<const std::uint8_t> payload);
+  // A ready frame through an AF_PACKET socket that goes past the discipline.
+  bool packet(std::span<const std::uint8_t> payload);
 
  private:
   std::string why_not_;
   int unconnected_ = -1;
   int connected_ = -1;
+  int packet_ = -1;
+  std::vector<std::uint8_t> frame_;
 };

@@ -1,61 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// One UDP datagram from the send call to a driver that does nothing: the walk.
+// One UDP datagram from the send call to a driver that does nothing: flying, and walking.
 #include <benchmark/benchmark.h>
 
-#include <stdexcept>
-#include <utility>
 #include <vector>
 
 #include "kernel_sender.h"
 #include "lwip_sender.h"
-#include "txpath/txpath.h"
+#include "txpath_sender.h"
 
 namespace {
 
-// Ours, through the public API: a namespace made by code, its device with the null driver and the
-// next hop known.
-class TxpathSender {
- public:
-  explicit TxpathSender(const char* qdisc)
-      : net_(txpath::Net::create()), unconnected_(socket()), connected_(socket()) {
-    check(net_.add_link({.name = "null0", .qdisc = qdisc}));
-    check(net_.add_address("null0", "10.9.0.1/24"));
-    check(net_.add_neighbour("null0", peer_.address, "02:00:00:00:00:02"));
-    check(connected_.connect(peer_));
-  }
-  bool sendto(std::span<const std::uint8_t> payload) {
-    return unconnected_.send_to(payload, peer_).has_value();
-  }
-  bool send(std::span<const std::uint8_t> payload) { return connected_.send(payload).has_value(); }
-  txpath::Stats stats() const { return net_.stats(); }
-
- private:
-  txpath::UdpSocket socket() {
-    auto made = net_.udp_socket();
-    check(made);
-    return std::move(*made);
-  }
-  template <typename R>
-  static void check(const R& result) {
-    if (!result) throw std::runtime_error("the benchmark's namespace could not be made");
-  }
-
-  txpath::Net net_;
-  txpath::UdpSocket unconnected_;
-  txpath::UdpSocket connected_;
-  txpath::Endpoint peer_ = {{0x0a090002}, 9};
-};
-
 template <bool (TxpathSender::*kSend)(std::span<const std::uint8_t>)>
-void txpath_walk(benchmark::State& state, const char* qdisc) {
-  TxpathSender sender(qdisc);
+void txpath_walk(benchmark::State& state, const char* qdisc, bool fly = true,
+                 std::int64_t datagrams = 1) {
+  TxpathSender sender(qdisc, fly);
   const std::vector<std::uint8_t> payload(static_cast<std::size_t>(state.range(0)), 0x5a);
   for (auto _ : state)
     if (!(sender.*kSend)(payload)) state.SkipWithError("txpath refused");
   const txpath::Stats stats = sender.stats();
-  if (!stats.conserved() || stats.delivered != static_cast<std::uint64_t>(state.iterations()))
+  const auto calls = static_cast<std::uint64_t>(state.iterations() * datagrams);
+  if (!stats.conserved() || stats.dropped != 0 || stats.walked + stats.flown != calls)
     state.SkipWithError("txpath lost packets");
-  state.SetItemsProcessed(state.iterations());
+  state.SetItemsProcessed(state.iterations() * datagrams);
 }
 void txpath_sendto(benchmark::State& state, const char* qdisc) {
   txpath_walk<&TxpathSender::sendto>(state, qdisc);
@@ -63,6 +29,22 @@ void txpath_sendto(benchmark::State& state, const char* qdisc) {
 void txpath_send(benchmark::State& state, const char* qdisc) {
   txpath_walk<&TxpathSender::send>(state, qdisc);
 }
+void txpath_sendto_walk(benchmark::State& state, const char* qdisc) {
+  txpath_walk<&TxpathSender::sendto>(state, qdisc, false);
+}
+void txpath_send_walk(benchmark::State& state, const char* qdisc) {
+  txpath_walk<&TxpathSender::send>(state, qdisc, false);
+}
+void txpath_batch(benchmark::State& state, const char* qdisc) {
+  txpath_walk<&TxpathSender::send_batch>(state, qdisc, true, std::int64_t{TxpathSender::kBatch});
+}
+BENCHMARK_CAPTURE(txpath_sendto_walk, noqueue, "noqueue")
+    ->Name("walk/sendto")
+    ->Arg(64)
+    ->Arg(1400)
+    ->Arg(8192);
+BENCHMARK_CAPTURE(txpath_send_walk, noqueue, "noqueue")->Name("walk/connected")->Arg(64)->Arg(1400);
+BENCHMARK_CAPTURE(txpath_batch, noqueue, "noqueue")->Name("txpath/batch of 32")->Arg(64)->Arg(1400);
 BENCHMARK_CAPTURE(txpath_sendto, noqueue, "noqueue")->Name("txpath/sendto")->Arg(64)->Arg(1400);
 BENCHMARK_CAPTURE(txpath_send, noqueue, "noqueue")->Name("txpath/connected")->Arg(64)->Arg(1400);
 BENCHMARK_CAPTURE(txpath_sendto, pfifo_fast, "pfifo_fast")

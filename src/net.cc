@@ -100,11 +100,13 @@ void Net::set_sysctls(Sysctls s) {
   sk_buff_size.store(s.sk_buff, std::memory_order_relaxed);
   skb_small_head.store(s.skb_small_head, std::memory_order_relaxed);
   retired.retire(sysctl_.set(new Sysctls(std::move(s))));
+  generations.changed(Basis::sysctl);
 }
 
 void Net::set_obstacles(std::vector<Obstacle> obstacles) {
   auto* next = obstacles.empty() ? nullptr : new std::vector<Obstacle>(std::move(obstacles));
   retired.retire(obstacles_.set(next));
+  generations.changed(Basis::obstacle);
 }
 
 std::size_t Net::poll() {
@@ -167,6 +169,10 @@ CounterTotals Net::totals() const {
       t.delivered += c.delivered.get();
       t.dropped += c.dropped.get();
       t.walked += c.walked.get();
+      for (std::size_t i = 0; i < kWalkCount; ++i) t.walked_by[i] += c.walked_by[i].get();
+      for (std::size_t i = 0; i < kBasisCount; ++i)
+        t.invalidated_by[i] += c.invalidated_by[i].get();
+      t.flown += cpu->shapes.add_to(t);
       t.softirq_net_tx += c.softirq_net_tx.get();
     }
   }

@@ -21,6 +21,8 @@
 #include "base/rcu.h"
 #include "base/sysctl.h"
 #include "observe/counters.h"
+#include "plan/generations.h"
+#include "plan/shape.h"
 #include "sched/qdisc.h"
 #include "skb/skb.h"
 #include "softirq/timer.h"
@@ -41,6 +43,8 @@ class NeighTable;
 class NfHooks;
 class UdpTable;
 class IpFrags;
+class Plans;
+class PlanRecorder;
 
 // What one thread owns in one Net (the kernel's per-CPU data). Outlives its thread: the counts
 // stay, and the next new thread takes it over.
@@ -50,6 +54,9 @@ struct Cpu {
   int xmit_recursion = 0;  // dev_xmit_recursion
   SkbQueue backlog;        // softnet_data.input_pkt_queue: netif_rx() to run_backlog()
   bool in_backlog = false;
+  PlanRecorder* recorder = nullptr;  // of the walk that this thread is in, when one is recorded
+  std::shared_ptr<Plans> plans;      // null until the first is kept
+  FlightShapes shapes;
   std::atomic<bool> in_use{false};
 
   Cpu();
@@ -107,7 +114,9 @@ class Net {
   std::mutex rtnl;     // writers of every table
   RcuRetired retired;  // under rtnl
   TimerQueue timers;
-  OutputQueue output_queue;  // disciplines that net_tx_action() runs next
+  OutputQueue output_queue;       // disciplines that net_tx_action() runs next
+  Generations generations;        // what flow plans rest on: writers of the tables count there
+  std::atomic<bool> plans{true};  // whether datagrams may fly
 
   const std::unique_ptr<DevTable> dev;
   const std::unique_ptr<NfHooks> nf;
@@ -125,9 +134,9 @@ class Net {
   const std::vector<Obstacle>* obstacles() const { return obstacles_.get(); }  // null: none
   void set_obstacles(std::vector<Obstacle> obstacles);                         // rtnl held
 
-  // Set where the engine stands beside a kernel that could send the packet as well (`txpath run`):
-  // asked in dst_output(), before the packet can wait or be copied anywhere. An object: the packet
-  // is unknown because of it. Empty: everything may go on. Set before anything sends.
+  // Set before anything sends where a kernel could send the packet as well (`txpath run`). Asked in
+  // dst_output(), before the packet can wait or be copied; an object makes it unknown. A flow plan
+  // takes the answer for its flow: what that rests on tells `generations` when it changes.
   std::function<std::optional<NamedObject>(Net&, const Skb&)> egress_gate;
 
   // The calling thread's own data. A few instructions after a thread's first call.

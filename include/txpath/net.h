@@ -56,6 +56,8 @@ struct Stats {
   std::uint64_t delivered = 0;  // taken by a driver
   std::uint64_t dropped = 0;
   std::uint64_t queued = 0;  // waiting now
+  std::uint64_t walked = 0;  // datagrams that walked the whole path
+  std::uint64_t flown = 0;   // datagrams sent by their flow's plan
   // Exact when no thread is inside a call.
   bool conserved() const { return sent == delivered + dropped + queued; }
 };
@@ -106,6 +108,11 @@ class Net {
   std::size_t poll();
   // poll() until no packet waits or `timeout_ns` passed. True when none waits.
   bool drain(std::int64_t timeout_ns);
+
+  // Whether datagrams may fly: be sent by what their flow's first packet decided, while the tables
+  // that it rested on have not changed (docs/plans.md). Bytes, errors and counters are the same;
+  // only the time differs. On at first. Thread safety: any thread.
+  void set_flying(bool on);
 
   Stats stats() const;
   std::vector<std::string> warnings() const;

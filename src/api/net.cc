@@ -123,6 +123,8 @@ bool Net::drain(std::int64_t timeout_ns) {
   }
 }
 
+void Net::set_flying(bool on) { impl_->net.plans.store(on, std::memory_order_relaxed); }
+
 Stats Net::stats() const {
   const txp::CounterTotals t = impl_->net.totals();
   Stats stats;
@@ -140,6 +142,8 @@ Stats Net::stats() const {
   stats.delivered = t.delivered;
   stats.dropped = t.dropped;
   stats.queued = t.queued;
+  stats.walked = t.walked;
+  stats.flown = t.flown;
   return stats;
 }
 

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -123,14 +124,25 @@ SockResult<std::size_t> UdpSocket::send_message(const msghdr& m, int flags) {
 }
 
 SockResult<std::size_t> UdpSocket::send_batch(std::span<const Message> messages, int flags) {
+  constexpr std::size_t kAtOnce = 32;
+  std::array<iovec, kAtOnce> parts;
+  std::array<txp::MsgHdr, kAtOnce> msgs;
   std::size_t sent = 0;
-  for (const Message& m : messages) {
-    const auto one = m.to != nullptr ? send_to(m.payload, *m.to, flags) : send(m.payload, flags);
-    if (!one) {
-      if (sent == 0) return std::unexpected(one.error());
-      break;
+  while (sent < messages.size()) {
+    const std::size_t n = std::min(messages.size() - sent, kAtOnce);
+    for (std::size_t i = 0; i < n; ++i) {
+      const Message& m = messages[sent + i];
+      parts[i] = piece(m.payload);
+      msgs[i].name.reset();
+      if (m.to != nullptr) msgs[i].name = inside(*m.to);
+      msgs[i].iov = {&parts[i], 1};
+      msgs[i].flags = flags;
     }
-    ++sent;
+    const auto some = txp::sock_sendmmsg(sk_->net, *sk_, std::span(msgs).first(n));
+    if (!some && sent == 0) return outside(some.error());
+    if (!some) break;
+    sent += *some;
+    if (*some < n) break;
   }
   return sent;
 }

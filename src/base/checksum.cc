@@ -1,6 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// Sums native-order words: one's-complement sums are independent of byte order up to a final swap
+// (RFC 1071, 2(B)). The plain form adds 64-bit words into 128 bits; AVX2 and AVX-512 split each
+// 64-bit lane into two 32-bit halves that add up in lanes of their own, which no packet overflows.
+// What the processor has is chosen at the first sum.
 #include "base/checksum.h"
 
+#if defined(__x86_64__)
+// GCC 12 takes its own _mm512_undefined_epi32() for a mistake of the caller's.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#endif
+
+#include <atomic>
 #include <bit>
 #include <cstring>
 
@@ -16,40 +29,11 @@ Word word(const std::uint8_t* at) {
   return v;
 }
 
-// Sums native-order 64-bit words into 128 bits: one's-complement sums are independent of byte order
-// up to a final swap (RFC 1071, 2(B)), and no packet is long enough to overflow that.
-template <bool kCopy>
-Csum sum(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
-  const std::uint8_t* p = bytes.data();
-  std::size_t n = bytes.size();
-  Wide s = 0;
-  const auto take = [&]<typename Word>(Word w) {
-    s += w;
-    if constexpr (kCopy) {
-      std::memcpy(to, &w, sizeof w);
-      to += sizeof w;
-    }
-    p += sizeof w;
-    n -= sizeof w;
-  };
-  while (n >= 32) {
-    take(word<std::uint64_t>(p));
-    take(word<std::uint64_t>(p));
-    take(word<std::uint64_t>(p));
-    take(word<std::uint64_t>(p));
-  }
-  while (n >= 8) take(word<std::uint64_t>(p));
-  if ((n & 4) != 0) take(word<std::uint32_t>(p));
-  if ((n & 2) != 0) take(word<std::uint16_t>(p));
-  if (n != 0) {
-    std::uint8_t last[2] = {*p, 0};
-    s += word<std::uint16_t>(last);
-    if constexpr (kCopy) *to = *p;
-  }
-  auto low = static_cast<std::uint64_t>(s);
-  const auto high = static_cast<std::uint64_t>(s >> 64);
-  low += high;
-  low += low < high;  // the carry comes round
+Wide fold_wide(Wide s) { return (s & ~std::uint64_t{0}) + (s >> 64); }
+
+// Folds a sum of native words to a Csum.
+Csum finish(Wide wide, Csum start) {
+  auto low = static_cast<std::uint64_t>(fold_wide(fold_wide(wide)));
   low = (low & 0xffffffff) + (low >> 32);
   low = (low & 0xffffffff) + (low >> 32);
   low = (low & 0xffff) + (low >> 16);
@@ -59,14 +43,174 @@ Csum sum(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
   return csum_add(start, folded);
 }
 
+// Fewer than 8 bytes.
+template <bool kCopy>
+Wide sum_last(const std::uint8_t* p, std::uint8_t* to, std::size_t n) {
+  std::uint64_t s = 0;
+  if constexpr (kCopy)
+    for (std::size_t i = 0; i < n; ++i) to[i] = p[i];
+  if ((n & 4) != 0) {
+    s += word<std::uint32_t>(p);
+    p += 4;
+  }
+  if ((n & 2) != 0) {
+    s += word<std::uint16_t>(p);
+    p += 2;
+  }
+  if ((n & 1) != 0) {
+    const std::uint8_t last[2] = {*p, 0};
+    s += word<std::uint16_t>(last);
+  }
+  return s;
+}
+
+template <bool kCopy>
+Csum sum_plain(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
+  const std::uint8_t* p = bytes.data();
+  std::size_t n = bytes.size();
+  Wide s = 0;
+  for (; n >= 32; n -= 32, p += 32) {
+    const auto a = word<std::uint64_t>(p);
+    const auto b = word<std::uint64_t>(p + 8);
+    const auto c = word<std::uint64_t>(p + 16);
+    const auto d = word<std::uint64_t>(p + 24);
+    s += a;
+    s += b;
+    s += c;
+    s += d;
+    if constexpr (kCopy) {
+      std::memcpy(to, p, 32);
+      to += 32;
+    }
+  }
+  for (; n >= 8; n -= 8, p += 8) {
+    const auto a = word<std::uint64_t>(p);
+    s += a;
+    if constexpr (kCopy) {
+      std::memcpy(to, &a, 8);
+      to += 8;
+    }
+  }
+  if (n != 0) s += sum_last<kCopy>(p, to, n);
+  return finish(s, start);
+}
+
+#if defined(__x86_64__)
+template <bool kCopy>
+[[gnu::target("avx2")]] Csum sum_avx2(std::span<const std::uint8_t> bytes, std::uint8_t* to,
+                                      Csum start) {
+  const std::uint8_t* p = bytes.data();
+  std::size_t n = bytes.size();
+  const __m256i mask = _mm256_set1_epi64x(0xffffffff);
+  __m256i low = _mm256_setzero_si256();
+  __m256i high = _mm256_setzero_si256();
+  for (; n >= 32; n -= 32, p += 32) {
+    __m256i v;
+    std::memcpy(&v, p, sizeof v);
+    low = _mm256_add_epi64(low, _mm256_and_si256(v, mask));
+    high = _mm256_add_epi64(high, _mm256_srli_epi64(v, 32));
+    if constexpr (kCopy) {
+      std::memcpy(to, &v, sizeof v);
+      to += 32;
+    }
+  }
+  const __m256i both = _mm256_add_epi64(low, high);
+  Wide s = 0;
+  s += static_cast<std::uint64_t>(_mm256_extract_epi64(both, 0));
+  s += static_cast<std::uint64_t>(_mm256_extract_epi64(both, 1));
+  s += static_cast<std::uint64_t>(_mm256_extract_epi64(both, 2));
+  s += static_cast<std::uint64_t>(_mm256_extract_epi64(both, 3));
+  for (; n >= 8; n -= 8, p += 8) {
+    const auto a = word<std::uint64_t>(p);
+    s += a;
+    if constexpr (kCopy) {
+      std::memcpy(to, &a, 8);
+      to += 8;
+    }
+  }
+  if (n != 0) s += sum_last<kCopy>(p, to, n);
+  return finish(s, start);
+}
+
+// The rest that fills no vector is read and written under a mask.
+template <bool kCopy>
+[[gnu::target("avx512f,avx512bw,avx512vl")]] Csum sum_avx512(std::span<const std::uint8_t> bytes,
+                                                             std::uint8_t* to, Csum start) {
+  const std::uint8_t* p = bytes.data();
+  std::size_t n = bytes.size();
+  const __m512i mask = _mm512_set1_epi64(0xffffffff);
+  __m512i low = _mm512_setzero_si512();
+  __m512i high = _mm512_setzero_si512();
+  for (; n >= 64; n -= 64, p += 64) {
+    const __m512i v = _mm512_loadu_si512(p);
+    low = _mm512_add_epi64(low, _mm512_and_si512(v, mask));
+    high = _mm512_add_epi64(high, _mm512_srli_epi64(v, 32));
+    if constexpr (kCopy) {
+      _mm512_storeu_si512(to, v);
+      to += 64;
+    }
+  }
+  if (n != 0) {
+    const __mmask64 rest = (__mmask64{1} << n) - 1;
+    const __m512i v = _mm512_maskz_loadu_epi8(rest, p);
+    low = _mm512_add_epi64(low, _mm512_and_si512(v, mask));
+    high = _mm512_add_epi64(high, _mm512_srli_epi64(v, 32));
+    if constexpr (kCopy) _mm512_mask_storeu_epi8(to, rest, v);
+  }
+  const auto sum = static_cast<std::uint64_t>(_mm512_reduce_add_epi64(_mm512_add_epi64(low, high)));
+  return finish(sum, start);
+}
+#endif
+
+using Sum = Csum (*)(std::span<const std::uint8_t>, std::uint8_t*, Csum);
+
+template <bool kCopy>
+Sum sum_of(CsumVariant variant) {
+  switch (variant) {
+#if defined(__x86_64__)
+    case CsumVariant::avx512: return sum_avx512<kCopy>;
+    case CsumVariant::avx2: return sum_avx2<kCopy>;
+#endif
+    default: return sum_plain<kCopy>;
+  }
+}
+
+template <bool kCopy>
+Csum choose(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start);
+
+// Relaxed: whichever thread chooses, it chooses the same.
+template <bool kCopy>
+constinit std::atomic<Sum> chosen{choose<kCopy>};
+
+template <bool kCopy>
+Csum choose(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
+  const Sum best = sum_of<kCopy>(csum_best());
+  chosen<kCopy>.store(best, std::memory_order_relaxed);
+  return best(bytes, to, start);
+}
+
 }  // namespace
 
+CsumVariant csum_best() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+    return CsumVariant::avx512;
+  if (__builtin_cpu_supports("avx2")) return CsumVariant::avx2;
+#endif
+  return CsumVariant::plain;
+}
+
+void csum_use(CsumVariant variant) {
+  chosen<false>.store(sum_of<false>(variant), std::memory_order_relaxed);
+  chosen<true>.store(sum_of<true>(variant), std::memory_order_relaxed);
+}
+
 Csum csum_partial(std::span<const std::uint8_t> bytes, Csum start) {
-  return sum<false>(bytes, nullptr, start);
+  return chosen<false>.load(std::memory_order_relaxed)(bytes, nullptr, start);
 }
 
 Csum csum_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
-  return sum<true>(bytes, to, start);
+  return chosen<true>.load(std::memory_order_relaxed)(bytes, to, start);
 }
 
 }  // namespace txp

@@ -20,6 +20,12 @@ Csum csum_partial(std::span<const std::uint8_t> bytes, Csum start);
 // Copies `bytes` to `to` and sums them in one pass; equals csum_partial(bytes, start).
 Csum csum_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start);
 
+// How the two are computed. The best that the processor has is taken by itself; csum_use() is for
+// tests and measurements, with nothing that the processor lacks.
+enum class CsumVariant : std::uint8_t { plain, avx2, avx512 };
+CsumVariant csum_best();
+void csum_use(CsumVariant variant);
+
 inline Csum csum_add(Csum a, Csum b) {
   a += b;
   return a + (a < b);

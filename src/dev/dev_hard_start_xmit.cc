@@ -10,36 +10,30 @@
 
 namespace txp {
 
-HardTxLock::HardTxLock(Net& net, const NetDevice& dev, TxQueue& txq)
-    : txq_(dev.features.lltx ? nullptr : &txq) {
-  if (txq_ == nullptr) return;
-  txq_->xmit_lock.lock();
-  txq_->xmit_lock_owner.store(&net.this_cpu(), std::memory_order_relaxed);
+namespace {
+
+NetdevTx xmit_one(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
+  enter(net, Stage::dev_hard_start_xmit, *skb);
+  if (dev.taps.get() != nullptr) [[unlikely]]
+    dev_queue_xmit_nit(net, *skb, dev);
+  return ndo_start_xmit(net, skb, dev, txq, more);
 }
 
-HardTxLock::~HardTxLock() {
-  if (txq_ == nullptr) return;
-  txq_->xmit_lock_owner.store(nullptr, std::memory_order_relaxed);
-  txq_->xmit_lock.unlock();
-}
+}  // namespace
 
 SkbPtr dev_hard_start_xmit(Net& net, SkbPtr chain, NetDevice& dev, TxQueue& txq, NetdevTx& result) {
   result = NetdevTx::ok;
-  SkbPtr skb = std::move(chain);
-  while (skb) {
-    SkbPtr rest(std::exchange(skb->next, nullptr));
-    enter(net, Stage::dev_hard_start_xmit, *skb);
-    if (dev.taps.get() != nullptr) [[unlikely]]
-      dev_queue_xmit_nit(net, *skb, dev);
-    result = ndo_start_xmit(net, skb, dev, txq, rest != nullptr);
-    if (result != NetdevTx::ok) {
-      skb->next = rest.release();
-      return skb;
+  while (chain) {
+    Skb* const next = std::exchange(chain->next, nullptr);
+    result = xmit_one(net, chain, dev, txq, next != nullptr);
+    if (result != NetdevTx::ok) [[unlikely]] {
+      chain->next = next;
+      return chain;
     }
-    skb = std::move(rest);
-    if (skb && txq.stopped.load(std::memory_order_acquire)) {
+    chain.reset(next);
+    if (chain && txq.stopped.load(std::memory_order_acquire)) {
       result = NetdevTx::busy;
-      return skb;
+      return chain;
     }
   }
   return nullptr;

@@ -8,10 +8,12 @@
 // Drops: RECURSION_LIMIT (a device that sends into itself) and DEV_READY (a device without a queue
 // that is stopped or busy), both ENETDOWN; TXPATH_UNKNOWN.
 #include <atomic>
+#include <optional>
 
 #include "dev/netdevice.h"
 #include "net.h"
 #include "observe/trace.h"
+#include "plan/plan_recorder.h"
 #include "socket/error_queue.h"
 #include "socket/timestamping.h"
 
@@ -53,34 +55,40 @@ bool meets_unknown(Net& net, NetDevice& dev, std::string_view& kind, std::string
   return false;
 }
 
-TxResult drop_noqueue(Net& net, SkbPtr chain, NetDevice& dev, DropReason reason) {
-  dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
-  drop_chain(net, Stage::dev_queue_xmit, std::move(chain), reason);
-  return TxResult::error(ENETDOWN);
+// The checks before a packet goes to a device that keeps none; the reason when one fails.
+std::optional<DropReason> refused(const Cpu& cpu, const NetDevice& dev, const TxQueue& txq) {
+  if (!dev.is_up()) return DropReason::DEV_READY;
+  if (cpu.xmit_recursion > kXmitRecursionLimit ||
+      txq.xmit_lock_owner.load(std::memory_order_relaxed) == &cpu)
+    return DropReason::RECURSION_LIMIT;
+  return std::nullopt;
+}
+
+// Sends a chain under the queue's lock; answers what the device refused.
+SkbPtr xmit_locked(Net& net, Cpu& cpu, SkbPtr chain, NetDevice& dev, TxQueue& txq) {
+  const HardTxLock lock(cpu, dev, txq);
+  if (txq.stopped.load(std::memory_order_acquire)) [[unlikely]]
+    return chain;
+  NetdevTx rc = NetdevTx::ok;
+  ++cpu.xmit_recursion;
+  chain = dev_hard_start_xmit(net, std::move(chain), dev, txq, rc);
+  --cpu.xmit_recursion;
+  return chain;
 }
 
 // A device without a queue (noqueue): loopback, veth, dummy.
 TxResult xmit_noqueue(Net& net, SkbPtr skb, NetDevice& dev, TxQueue& txq) {
   Cpu& cpu = net.this_cpu();
-  if (!dev.is_up()) return drop_noqueue(net, std::move(skb), dev, DropReason::DEV_READY);
-  if (cpu.xmit_recursion > kXmitRecursionLimit ||
-      txq.xmit_lock_owner.load(std::memory_order_relaxed) == &cpu)
-    return drop_noqueue(net, std::move(skb), dev, DropReason::RECURSION_LIMIT);
-
+  if (const auto why = refused(cpu, dev, txq)) [[unlikely]]
+    return drop_noqueue(net, std::move(skb), dev, *why);
   SkbPtr chain = validate_xmit_skb(net, std::move(skb), dev);
   // The kernel answers -ENOMEM, the value that its rc began with.
-  if (!chain) return TxResult::error(ENOMEM);
+  if (!chain) [[unlikely]]
+    return TxResult::error(ENOMEM);
   const bool is_list = chain->next != nullptr;
-  {
-    const HardTxLock lock(net, dev, txq);
-    if (!txq.stopped.load(std::memory_order_acquire)) {
-      NetdevTx rc = NetdevTx::ok;
-      ++cpu.xmit_recursion;
-      chain = dev_hard_start_xmit(net, std::move(chain), dev, txq, rc);
-      --cpu.xmit_recursion;
-    }
-  }
-  if (!chain) return TxResult::success();
+  chain = xmit_locked(net, cpu, std::move(chain), dev, txq);
+  if (!chain) [[likely]]
+    return TxResult::success();
   const TxResult rc = drop_noqueue(net, std::move(chain), dev, DropReason::DEV_READY);
   return is_list ? TxResult::success() : rc;
 }
@@ -93,6 +101,12 @@ void drop_chain(Net& net, Stage stage, SkbPtr chain, DropReason reason) {
     drop(net, stage, std::move(chain), reason);
     chain = std::move(rest);
   }
+}
+
+TxResult drop_noqueue(Net& net, SkbPtr chain, NetDevice& dev, DropReason reason) {
+  dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
+  drop_chain(net, Stage::dev_queue_xmit, std::move(chain), reason);
+  return TxResult::error(ENETDOWN);
 }
 
 TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
@@ -109,6 +123,12 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
     return unknown(net, Stage::dev_queue_xmit, std::move(skb), kind, text);
 
   TxQueue& txq = *dev.tx[netdev_pick_tx(net, dev, *skb)];
+  if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr) [[unlikely]]
+    r->device(*skb);
+  return dev_queue_xmit_txq(net, std::move(skb), dev, txq);
+}
+
+TxResult dev_queue_xmit_txq(Net& net, SkbPtr skb, NetDevice& dev, TxQueue& txq) {
   Qdisc& q = *txq.qdisc;
   if (q.has_no_queue) return xmit_noqueue(net, std::move(skb), dev, txq);
   return dev_xmit_skb(net, std::move(skb), q, dev, txq);

@@ -103,6 +103,7 @@ void DevTable::publish_map() {
     }
   }
   net_.retired.retire(map_.set(map));
+  net_.generations.changed(Basis::link);
 }
 
 NetDevice& DevTable::set_link(const Link& link) {
@@ -145,6 +146,7 @@ NetDevice& DevTable::set_link(const Link& link) {
   // A VRF may come after its ports.
   for (const auto& port : owned_)
     if (port->link().master == link.ifindex) judge_kind(*port);
+  net_.generations.changed(Basis::link);
   return *dev;
 }
 
@@ -163,6 +165,7 @@ void DevTable::judge_kind(NetDevice& dev) {
   const std::string* now = dev.unknown_kind.get();
   if (now == nullptr ? what.empty() : *now == what) return;
   net_.retired.retire(dev.unknown_kind.set(what.empty() ? nullptr : new std::string(what)));
+  net_.generations.changed(Basis::link);
 }
 
 // __dev_close() and the notifiers of NETDEV_DOWN.
@@ -190,6 +193,7 @@ void DevTable::attach(NetDevice& dev, std::unique_ptr<Driver> driver) {
   dev.features = driver->features();
   dev.driver = std::move(driver);
   for (const auto& txq : dev.tx) txq->stopped.store(false, std::memory_order_relaxed);
+  net_.generations.changed(Basis::link);
 }
 
 void DevTable::publish_taps(NetDevice& dev, std::vector<Tap*> taps) {

@@ -37,6 +37,7 @@ void DevTable::publish_in_dev(NetDevice& dev, const std::function<void(InDevice&
   auto* next = new InDevice(dev.in_dev());
   change(*next);
   net_.retired.retire(dev.in_dev_.set(next));
+  net_.generations.changed(Basis::address);
 }
 
 void DevTable::set_addr(const InAddr& addr) {
@@ -108,6 +109,7 @@ void DevTable::set_egress_filters(int ifindex, std::vector<FilterSpec> filters) 
   if (dev == nullptr) return;
   auto* next = filters.empty() ? nullptr : new std::vector<FilterSpec>(std::move(filters));
   net_.retired.retire(dev->egress_filters.set(next));
+  net_.generations.changed(Basis::filter);
 }
 
 }  // namespace txp

@@ -51,25 +51,17 @@ Frames wire_frames(Net& net, const Skb& skb) {
   return frames;
 }
 
-}  // namespace
-
-NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
+NetdevTx start(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
   enter(net, Stage::ndo_start_xmit, *skb);
   const std::uint32_t len = skb->len;
   const std::uint64_t began = skb->began;
-  Trace* trace = telling(skb->trace);
-  Frames frames;
   // skb_tx_timestamp(), which every driver of hardware calls.
-  if ((skb->tx_flags & kSkbTxSwTstamp) != 0 && !dev.features.stacked) {
+  if ((skb->tx_flags & kSkbTxSwTstamp) != 0 && !dev.features.stacked) [[unlikely]] {
     skb_tstamp_tx(*skb, kScmTstampSnd);
     skb->tx_flags &= static_cast<std::uint8_t>(~kSkbTxSwTstamp);
   }
-  if (trace != nullptr && !dev.features.stacked) frames = wire_frames(net, *skb);
-
-  if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) {
-    if (trace != nullptr) trace->result(Stage::ndo_start_xmit, "busy");
+  if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) [[unlikely]]
     return NetdevTx::busy;
-  }
   if (dev.features.lltx) {
     // No transmit lock is held: several threads may count here.
     const std::lock_guard guard(txq.stats_lock);
@@ -82,8 +74,29 @@ NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, boo
   delivered(net);
   if (began != 0) [[unlikely]]
     driver_took(net, began);
-  for (auto& bytes : frames) trace->frame(dev.link(), std::move(bytes));
   return NetdevTx::ok;
+}
+
+[[gnu::cold]] NetdevTx start_traced(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq,
+                                    bool more) {
+  Trace* const trace = telling(skb->trace);
+  Frames frames;
+  if (!dev.features.stacked) frames = wire_frames(net, *skb);
+  const NetdevTx result = start(net, skb, dev, txq, more);
+  if (result != NetdevTx::ok) {
+    trace->result(Stage::ndo_start_xmit, "busy");
+    return result;
+  }
+  for (auto& bytes : frames) trace->frame(dev.link(), std::move(bytes));
+  return result;
+}
+
+}  // namespace
+
+NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
+  if (telling(skb->trace) != nullptr) [[unlikely]]
+    return start_traced(net, skb, dev, txq, more);
+  return start(net, skb, dev, txq, more);
 }
 
 void drop_taken(Net& net, NetDevice& dev, SkbPtr skb, DropReason reason) {

@@ -152,6 +152,10 @@ std::size_t run_backlog(Net& net);
 
 // The send side, in the path's order.
 TxResult dev_queue_xmit(Net& net, SkbPtr skb);
+// Its end, where a flight (plan/plan.h) joins the walk: the queue's discipline, or the device.
+TxResult dev_queue_xmit_txq(Net& net, SkbPtr skb, NetDevice& dev, TxQueue& txq);
+// What a device without a queue does not take: `reason`, tx_dropped, ENETDOWN.
+TxResult drop_noqueue(Net& net, SkbPtr chain, NetDevice& dev, DropReason reason);
 unsigned netdev_pick_tx(Net& net, NetDevice& dev, Skb& skb);
 // skb_gso_segment() for UDP: one packet of gso_size payload bytes each, with headers, lengths, ids
 // and checksums of their own, as a chain through Skb::next; null when it was dropped (SKB_GSO_SEG
@@ -167,8 +171,17 @@ SkbPtr validate_xmit_skb_list(Net& net, SkbPtr chain, NetDevice& dev);
 // HARD_TX_LOCK: the queue's transmit lock, unless the driver needs none.
 class HardTxLock {
  public:
-  HardTxLock(Net& net, const NetDevice& dev, TxQueue& txq);
-  ~HardTxLock();
+  HardTxLock(const Cpu& cpu, const NetDevice& dev, TxQueue& txq)
+      : txq_(dev.features.lltx ? nullptr : &txq) {
+    if (txq_ == nullptr) return;
+    txq_->xmit_lock.lock();
+    txq_->xmit_lock_owner.store(&cpu, std::memory_order_relaxed);
+  }
+  ~HardTxLock() {
+    if (txq_ == nullptr) return;
+    txq_->xmit_lock_owner.store(nullptr, std::memory_order_relaxed);
+    txq_->xmit_lock.unlock();
+  }
   HardTxLock(const HardTxLock&) = delete;
   HardTxLock& operator=(const HardTxLock&) = delete;
 

@@ -100,7 +100,7 @@ class AfPacketDriver final : public Driver {
     for (std::size_t i = 0; i < rings_.size(); ++i) {
       TxQueue& txq = *dev.tx[i];
       {
-        const HardTxLock lock(net, dev, txq);
+        const HardTxLock lock(net.this_cpu(), dev, txq);
         Ring& ring = rings_[i];
         const std::size_t before = ring.count;
         if (before > 0) flush(net, dev, ring);

@@ -179,7 +179,7 @@ class AfXdpDriver final : public Driver {
         done += after < before ? before - after : 0;
       }
       if (options_.bell == nullptr) {
-        const HardTxLock lock(net, dev, *dev.tx[i]);
+        const HardTxLock lock(net.this_cpu(), dev, *dev.tx[i]);
         settle(net, dev, q);
       } else {
         settle(net, dev, q);

@@ -24,6 +24,7 @@ struct DriverFeatures {
   bool frag_list = false;   // takes skbs with a frag_list
   bool lltx = false;        // needs no transmit lock (NETIF_F_LLTX)
   bool stacked = false;     // hands frames on to another device of this Net
+  bool sync = false;        // ends every frame before ndo_start_xmit() returns
   bool batch = false;       // wants several packets a doorbell (byte queue limits in the kernel)
 };
 

@@ -47,6 +47,7 @@ SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* tr
 
 // Sends; NET_XMIT_CN is success, and what is left is 0 or a positive errno.
 int ip_send_skb(Net& net, SkbPtr skb);
+int ip_sent(Net& net, TxResult result);  // its translation
 TxResult ip_local_out(Net& net, SkbPtr skb);
 TxResult dst_output(Net& net, SkbPtr skb);
 TxResult ip_output(Net& net, SkbPtr skb);

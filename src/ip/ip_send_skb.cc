@@ -10,7 +10,11 @@ namespace txp {
 
 int ip_send_skb(Net& net, SkbPtr skb) {
   enter(net, Stage::ip_send_skb, *skb);
-  const int code = ip_local_out(net, std::move(skb)).errno_code();
+  return ip_sent(net, ip_local_out(net, std::move(skb)));
+}
+
+int ip_sent(Net& net, TxResult result) {
+  const int code = result.errno_code();
   if (code != 0) snmp(net, Snmp::IpOutDiscards);
   return code;
 }

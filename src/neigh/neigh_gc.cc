@@ -83,6 +83,7 @@ void NeighTable::Impl::unlink(Neighbour& n) {
 void NeighTable::Impl::bury(Neighbour& n, SkbQueue& left) {
   n.dead = true;
   net.timers.cancel(n.timer);
+  net.generations.changed(Basis::neighbour);
   while (!n.arp_queue.empty()) left.push_back(n.arp_queue.pop_front());
   n.arp_queue_len_bytes = 0;
 }

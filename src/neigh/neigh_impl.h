@@ -104,6 +104,11 @@ inline Ip4 neigh_key(const NetDevice& dev, Ip4 next_hop) {
   return (dev.flags() & (kIffLoopback | kIffPointopoint)) != 0 ? Ip4{} : next_hop;
 }
 
+// A change that flow plans must see: after it is made.
+inline void neigh_set_state(Net& net, Neighbour& n, Nud state) {
+  n.nud_state.store(state, std::memory_order_release);
+  net.generations.changed(Basis::neighbour);
+}
 // max(RETRANS_TIME, HZ/100), ns.
 Nanos neigh_retrans_time(const NeighParms& p);
 // neigh_add_timer(), unless the kernel owns the table. `n.lock` held.

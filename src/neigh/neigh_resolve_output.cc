@@ -14,8 +14,8 @@ namespace {
 
 constexpr Stage kStage = Stage::neigh_resolve_output;
 
-void set_state(Neighbour& n, Nud state, Nanos now) {
-  n.nud_state.store(state, std::memory_order_relaxed);
+void set_state(Net& net, Neighbour& n, Nud state, Nanos now) {
+  neigh_set_state(net, n, state);
   n.updated = now;
 }
 
@@ -62,7 +62,7 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
   }
   const NeighParms& parms = neigh_parms(n);
   if (state == Nud::stale) {
-    set_state(n, Nud::delay, now);
+    set_state(net, n, Nud::delay, now);
     neigh_add_timer(net, n, now + Nanos{parms.delay_first_probe_time_ms} * kMillisecond);
     if (by_kernel) neigh_ask_kernel(net, n, guard);
     return false;
@@ -70,13 +70,13 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
   bool probe_now = false;
   if (state != Nud::incomplete) {
     if (!by_kernel && parms.mcast_solicit + parms.app_solicit == 0) {
-      set_state(n, Nud::failed, now);
+      set_state(net, n, Nud::failed, now);
       guard.unlock();
       drop(net, kStage, std::move(skb), DropReason::NEIGH_FAILED);
       return true;
     }
     n.probes = parms.ucast_solicit;
-    set_state(n, Nud::incomplete, now);
+    set_state(net, n, Nud::incomplete, now);
     neigh_add_timer(net, n, now + neigh_retrans_time(parms));
     probe_now = !by_kernel;
   }

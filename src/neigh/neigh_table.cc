@@ -171,6 +171,7 @@ Neighbour* NeighTable::Impl::create(NetDevice& dev, Ip4 key, bool exempt_from_gc
   entries.fetch_add(1, std::memory_order_relaxed);
   if (!exempt_from_gc) gc_add(*n);
   guard.unlock();
+  net.generations.changed(Basis::neighbour);
   arm_gc();
   return n;
 }
@@ -215,7 +216,7 @@ void NeighTable::remove(int ifindex, Ip4 next_hop) {
     // The kernel has forgotten what our packets wait for: it is asked again.
     std::unique_lock guard(n->lock);
     if (!n->arp_queue.empty()) {
-      n->nud_state.store(Nud::incomplete, std::memory_order_relaxed);
+      neigh_set_state(net_, *n, Nud::incomplete);
       neigh_ask_kernel(net_, *n, guard);
       return;
     }

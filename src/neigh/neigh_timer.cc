@@ -21,8 +21,8 @@ std::uint32_t max_probes(const NeighParms& p, Nud state) {
          (state == Nud::probe ? p.mcast_resolicit : p.mcast_solicit);
 }
 
-void become(Neighbour& n, Nud state, Nanos now) {
-  n.nud_state.store(state, std::memory_order_relaxed);
+void become(Net& net, Neighbour& n, Nud state, Nanos now) {
+  neigh_set_state(net, n, state);
   n.updated = now;
 }
 
@@ -90,17 +90,17 @@ void neigh_timer_handler(Net& net, Timer& timer) {
     if (now <= n.confirmed + reachable) {
       next = n.confirmed + reachable;
     } else if (now <= n.used.load(std::memory_order_relaxed) + delay) {
-      become(n, Nud::delay, now);
+      become(net, n, Nud::delay, now);
       next = now + delay;
     } else {
-      become(n, Nud::stale, now);
+      become(net, n, Nud::stale, now);
     }
   } else if (state == Nud::delay) {
     if (now <= n.confirmed + delay) {
-      become(n, Nud::reachable, now);
+      become(net, n, Nud::reachable, now);
       next = n.confirmed + net.neigh->impl().reachable_time(*n.dev);
     } else {
-      become(n, Nud::probe, now);
+      become(net, n, Nud::probe, now);
       n.probes = 0;
       next = now + neigh_retrans_time(parms);
     }
@@ -111,7 +111,7 @@ void neigh_timer_handler(Net& net, Timer& timer) {
   state = n.nud_state.load(std::memory_order_relaxed);
   const bool probing = state == Nud::incomplete || state == Nud::probe;
   if (probing && n.probes >= max_probes(parms, state)) {
-    n.nud_state.store(Nud::failed, std::memory_order_relaxed);
+    neigh_set_state(net, n, Nud::failed);
     neigh_invalidate(net, n, guard);
     return;
   }

@@ -33,7 +33,7 @@ void send_waiting(Net& net, Neighbour& n, std::unique_lock<Spinlock>& guard) {
 // NUD_NONE, INCOMPLETE or FAILED: the address is not valid any more.
 void invalidate(Net& net, Neighbour& n, Nud old, Nud state, std::unique_lock<Spinlock>& guard) {
   neigh_del_timer(net, n);
-  n.nud_state.store(state, std::memory_order_relaxed);
+  neigh_set_state(net, n, state);
   if ((old == Nud::incomplete || old == Nud::probe) && state == Nud::failed)
     neigh_invalidate(net, n, guard);
 }
@@ -75,7 +75,7 @@ int neigh_update(Net& net, Neighbour& n, const MacAddr* mac, Nud new_state, std:
   if (new_state != old) {
     neigh_del_timer(net, n);
     if (new_state == Nud::probe) n.probes = 0;
-    n.nud_state.store(new_state, std::memory_order_relaxed);
+    neigh_set_state(net, n, new_state);
     if (nud_in_timer(new_state)) {
       const Nanos in =
           new_state == Nud::reachable ? net.neigh->impl().reachable_time(*n.dev) : Nanos{0};
@@ -84,6 +84,7 @@ int neigh_update(Net& net, Neighbour& n, const MacAddr* mac, Nud new_state, std:
   }
   if (other) {
     n.set_mac(address);
+    net.generations.changed(Basis::neighbour);
     if (!nud_connected(new_state))
       n.confirmed = now - 2 * Nanos{neigh_parms(n).base_reachable_time_ms} * kMillisecond;
   }

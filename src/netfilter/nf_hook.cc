@@ -13,6 +13,7 @@
 
 #include "net.h"
 #include "netfilter/nft_program.h"
+#include "plan/plan_recorder.h"
 
 namespace txp {
 namespace {
@@ -92,6 +93,7 @@ void NfHooks::publish(std::vector<NfHookOps> all) {
     std::ranges::stable_sort(*list, {}, &NfHookOps::priority);
     net_.retired.retire(lists_[hook].set(list->empty() ? nullptr : list.release()));
   }
+  net_.generations.changed(Basis::netfilter);
 }
 
 SkbPtr nf_hook(Net& net, NfHook hook, SkbPtr skb, TxResult& result) {
@@ -102,9 +104,13 @@ SkbPtr nf_hook(Net& net, NfHook hook, SkbPtr skb, TxResult& result) {
   if (hooks == nullptr) return skb;
   // A chain that finds a new route does not change what the next chains see (nf_hook_state).
   const NetDevice* out = skb->rt.dev;
+  PlanRecorder* const recorder = net.this_cpu().recorder;
   for (const NfHookOps& ops : *hooks) {
     int error = 0;
-    switch (run_hook(net, hook, *skb, out, ops, error)) {
+    if (recorder != nullptr) recorder->hook_begins(ops.chain != nullptr && ops.chain->flow_only);
+    const NfVerdict verdict = run_hook(net, hook, *skb, out, ops, error);
+    if (recorder != nullptr) recorder->hook_ends();
+    switch (verdict) {
       case NfVerdict::accept:
         if (skb->trace != nullptr) skb->trace->result(stage, "accept");
         break;

@@ -29,7 +29,8 @@ struct NfHookOps {
   int priority = 0;    // NF_IP_PRI_*
   NamedObject object;  // for the trace: kind "nft-chain", family, table, chain
   // One of the two. Neither: the hook cannot be evaluated, and every packet that comes here is
-  // unknown.
+  // unknown. A function whose verdict follows from the flow alone says so to the thread's
+  // PlanRecorder (vouch()); otherwise all packets of the flow come here.
   std::function<NfVerdict(Net&, Skb&)> function{};
   const NftBaseChain* chain = nullptr;                  // of `program`
   std::shared_ptr<const NftProgram> program = nullptr;  // keeps `chain` alive

@@ -8,8 +8,13 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include "netfilter/registry.h"
+#include "plan/plan_recorder.h"
 
 namespace txp {
+
+void NftCounterExpr::record(PlanRecorder& recorder, std::uint32_t len) const {
+  recorder.counter(*counter_, len);
+}
 
 std::string NftCounterExpr::words(const NftRegs&) const {
   return fmt::format("counter packets {} bytes {} (the kernel's: packets {} bytes {})",

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 
+#include "net.h"
 #include "netfilter/nft_program.h"
 
 namespace txp {
@@ -34,13 +35,17 @@ class NftCounterExpr final : public NfExpr {
   }
   void eval(NftRegs&, NftPkt& pkt) const override { count(pkt); }
   void count(const NftPkt& pkt) const {
-    if (!pkt.dry) counter_->add(pkt.skb.len);
+    if (pkt.dry) return;
+    counter_->add(pkt.skb.len);
+    if (PlanRecorder* r = pkt.net.this_cpu().recorder; r != nullptr) [[unlikely]]
+      record(*r, pkt.skb.len);
   }
   NftDepends depends() const override { return NftDepends::flow; }
   std::string words(const NftRegs& regs) const override;
   NftCounter& counter() const { return *counter_; }
 
  private:
+  void record(PlanRecorder& recorder, std::uint32_t len) const;
   std::shared_ptr<NftCounter> counter_;
   std::uint64_t kernel_packets_;
   std::uint64_t kernel_bytes_;

@@ -5,11 +5,13 @@
 
 #include <array>
 #include <cstdint>
+#include <numeric>
 
 #include "base/result.h"
 #include "observe/count.h"
 #include "observe/snmp.h"
 #include "path.h"
+#include "plan/reasons.h"
 #include "skb/skb.h"
 
 namespace txp {
@@ -28,12 +30,14 @@ struct Counters {
   Count sent;       // packets born on the path: datagrams, fragments and segments beyond the first,
                     // multicast loop copies, our own ARP and ICMP
   Count delivered;  // packets a driver took
-  Count walked;     // datagrams that walked
+  Count walked;     // datagrams that walked; those that flew: Cpu::shapes
   Count dropped;
   std::array<Count, kSnmpCount> snmp;
   Count softirq_net_tx;
   std::array<std::array<Count, kDropReasonCount>, kStageCount> drops;
-  std::array<Count, kDropReasonCount> rx_drops;  // of what came in; never part of `sent`
+  std::array<Count, kWalkCount> walked_by;        // why they did not fly
+  std::array<Count, kBasisCount> invalidated_by;  // flow plans that a change ended
+  std::array<Count, kDropReasonCount> rx_drops;   // of what came in; never part of `sent`
 
   StageCounters& at(Stage stage) { return stages[static_cast<std::size_t>(stage)]; }
   Count& at(Snmp counter) { return snmp[static_cast<std::size_t>(counter)]; }
@@ -56,9 +60,15 @@ struct CounterTotals {
   std::uint64_t delivered = 0;
   std::uint64_t dropped = 0;
   std::uint64_t queued = 0;  // waiting in neighbour queues, qdiscs and requeue slots now
-  std::uint64_t walked = 0;
+  std::uint64_t walked = 0;  // datagrams
+  std::uint64_t flown = 0;
+  std::array<std::uint64_t, kWalkCount> walked_by{};
+  std::array<std::uint64_t, kBasisCount> invalidated_by{};
   std::uint64_t softirq_net_tx = 0;
 
+  std::uint64_t invalidated() const {
+    return std::accumulate(invalidated_by.begin(), invalidated_by.end(), std::uint64_t{0});
+  }
   // sent == delivered + dropped + queued. Exact at any quiet moment (no thread inside a send).
   bool conserved() const { return sent == delivered + dropped + queued; }
 };

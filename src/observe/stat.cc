@@ -55,6 +55,24 @@ Json snmp_json(const CounterTotals& totals) {
   return snmp;
 }
 
+// The reasons that occurred, by name.
+template <std::size_t kCount>
+Json reasons_json(const std::array<std::string_view, kCount>& names,
+                  const std::array<std::uint64_t, kCount>& counts) {
+  Json reasons = Json::object();
+  for (std::size_t i = 0; i < kCount; ++i)
+    if (counts[i] != 0) reasons[std::string(names[i])] = counts[i];
+  return reasons;
+}
+
+Json plans_json(const CounterTotals& totals) {
+  return Json{{"flown", totals.flown},
+              {"walked", totals.walked},
+              {"invalidated", totals.invalidated()},
+              {"walked_by", reasons_json(kWalkNames, totals.walked_by)},
+              {"invalidated_by", reasons_json(kBasisNames, totals.invalidated_by)}};
+}
+
 std::string handle_text(std::uint32_t handle) { return fmt::format("{:x}:", handle >> 16); }
 
 std::string parent_text(std::uint32_t parent) {
@@ -181,7 +199,7 @@ Json stat_report(Net& net) {
               {"devices", std::move(devices)},
               {"sockets", std::move(sockets)},
               {"fallback", Json::object()},
-              {"plans", {{"flown", 0}, {"walked", totals.walked}, {"invalidated", 0}}},
+              {"plans", plans_json(totals)},
               {"conservation",
                {{"sent", totals.sent},
                 {"delivered", totals.delivered},

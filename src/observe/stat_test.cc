@@ -42,7 +42,8 @@ TEST(Stat, ReportOfANetHasTheContractsKeys) {
     EXPECT_TRUE(j["stages"]["ip_output"].contains(key)) << key;
   EXPECT_TRUE(j["snmp"]["Udp"].contains("OutDatagrams"));
   EXPECT_EQ(j["conservation"].dump(), R"({"sent":2,"delivered":2,"dropped":0,"queued":0})");
-  EXPECT_EQ(j["plans"].dump(), R"({"flown":0,"walked":0,"invalidated":0})");
+  EXPECT_EQ(j["plans"].dump(),
+            R"({"flown":0,"walked":0,"invalidated":0,"walked_by":{},"invalidated_by":{}})");
 }
 
 TEST(Stat, KernelsReportHasTheSameForm) {

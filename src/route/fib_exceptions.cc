@@ -56,6 +56,7 @@ FibExceptions::~FibExceptions() = default;
 void FibExceptions::set(const RouteException& e) {
   const std::lock_guard guard(impl_->lock);
   impl_->set(e);
+  impl_->net.generations.changed(Basis::exception);
 }
 
 void FibExceptions::set_all(const std::vector<RouteException>& all) {
@@ -63,6 +64,7 @@ void FibExceptions::set_all(const std::vector<RouteException>& all) {
   impl_->entries.clear();
   impl_->count.store(0, std::memory_order_release);
   for (const RouteException& e : all) impl_->set(e);
+  impl_->net.generations.changed(Basis::exception);
 }
 
 bool FibExceptions::find(Ip4 daddr, Ip4 gateway, int oif, RouteException& found) const {

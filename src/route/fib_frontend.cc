@@ -352,9 +352,21 @@ Route FibTables::Impl::to_route(const FibTable& table, const TrieNode& node,
 FibTables::FibTables(Net& net) : impl_(std::make_unique<Impl>(net)) {}
 FibTables::~FibTables() = default;
 
-Result<void> FibTables::add(const Route& route) { return impl_->insert(route, false); }
-Result<void> FibTables::replace(const Route& route) { return impl_->insert(route, true); }
-bool FibTables::remove(const Route& route) { return impl_->erase(route); }
+Result<void> FibTables::add(const Route& route) {
+  Result<void> done = impl_->insert(route, false);
+  impl_->net.generations.changed(Basis::route);
+  return done;
+}
+Result<void> FibTables::replace(const Route& route) {
+  Result<void> done = impl_->insert(route, true);
+  impl_->net.generations.changed(Basis::route);
+  return done;
+}
+bool FibTables::remove(const Route& route) {
+  const bool done = impl_->erase(route);
+  impl_->net.generations.changed(Basis::route);
+  return done;
+}
 bool FibTables::occupied(const Route& route) const {
   const FibTable* table = impl_->get_table(route.table);
   if (table == nullptr || route.dst.len > 32) return false;
@@ -368,7 +380,10 @@ bool FibTables::occupied(const Route& route) const {
   }
   return false;
 }
-void FibTables::clear() { impl_->clear(); }
+void FibTables::clear() {
+  impl_->clear();
+  impl_->net.generations.changed(Basis::route);
+}
 std::size_t FibTables::size() const { return impl_->routes; }
 
 void FibTables::flush_dev(int ifindex, bool gone) {
@@ -392,6 +407,7 @@ void FibTables::flush_dev(int ifindex, bool gone) {
              return (nh.flags.load(std::memory_order_relaxed) & kNhfDead) != 0;
            });
   });
+  impl_->net.generations.changed(Basis::route);
 }
 
 std::size_t FibTables::memory() const {

@@ -151,6 +151,7 @@ void FibRules::set_all(std::vector<FibRule> rules) {
 void FibRules::publish(std::vector<FibRule> rules) {
   custom_.store(!is_default(rules), std::memory_order_release);
   net_.retired.retire(rules_.set(new std::vector<FibRule>(std::move(rules))));
+  net_.generations.changed(Basis::rule);
 }
 
 bool fib_rule_match(Net& net, const FibRule& rule, const Flow4& fl4) {

@@ -10,6 +10,7 @@
 #include "net.h"
 #include "observe/counters.h"
 #include "observe/trace.h"
+#include "plan/plan_recorder.h"
 #include "route/nexthop_object.h"
 #include "route/output.h"
 
@@ -81,6 +82,8 @@ SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace, FibR
   const SockResult<Rtable> rt = ip_route_output_key_hash(net, fl4, res, story ? &*story : nullptr);
   if (found != nullptr) *found = res;
   if (rt && fl4.proto != 0) fl4.oif = rt->dev->ifindex;
+  if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr && rt) [[unlikely]]
+    r->route(fl4, res, *rt);
   // xfrm_lookup_route(): an IPsec policy that the engine cannot evaluate.
   if (const auto* obstacles = net.obstacles(); obstacles != nullptr && rt && fl4.proto != 0)
     for (const Net::Obstacle& o : *obstacles)

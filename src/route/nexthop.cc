@@ -112,6 +112,7 @@ void Nexthops::set(const NexthopSpec& spec) {
     impl_->net.retired.retire(old);
   }
   impl_->put(slot);
+  impl_->net.generations.changed(Basis::route);
 }
 
 void Nexthops::remove(std::uint32_t id) {
@@ -138,6 +139,7 @@ void Nexthops::remove(std::uint32_t id) {
   for (const NhMember& m : old->group) impl_->put(m.slot);
   impl_->net.retired.retire(old);
   impl_->put(slot);
+  impl_->net.generations.changed(Basis::route);
 }
 
 const NexthopSpec* Nexthops::find(std::uint32_t id) const {

@@ -151,24 +151,29 @@ void RunDevices::review() {
     if (e->driver != dev->driver.get()) {
       e->driver = nullptr;
       e->kind.clear();
-      if (e->state != State::failed || fresh) e->state = State::none;
+      if (e->state != State::failed || fresh) become(*e, State::none);
     }
     if (e->state == State::usable && e->queues != dev->link().real_num_tx_queues) {
       e->why = e->name + ": its queues were changed";
       e->reason = Fallback::DEVICE;
-      e->state.store(State::failed, std::memory_order_release);
+      become(*e, State::failed);
     }
     const State now = e->state.load(std::memory_order_relaxed);
     if (shared != dev->qdiscs.end()) {
       e->why = (*shared)->spec.text;
-      e->state.store(State::shaper, std::memory_order_release);
+      become(*e, State::shaper);
     } else if (now == State::none || now == State::shaper) {
       // A driver that was there before the shaper came is still there.
-      e->state.store(e->kind.empty() ? State::wanted : State::usable, std::memory_order_release);
+      become(*e, e->kind.empty() ? State::wanted : State::usable);
       if (e->kind.empty()) wanted_.store(true, std::memory_order_release);
     }
     e->ifindex.store(dev->ifindex, std::memory_order_release);
   }
+}
+
+void RunDevices::become(Entry& e, State state) {
+  if (e.state.exchange(state, std::memory_order_acq_rel) != state)
+    net_.generations.changed(Basis::link);
 }
 
 void RunDevices::attach() {
@@ -179,16 +184,16 @@ void RunDevices::attach() {
 }
 
 void RunDevices::attach(Entry& e) {
-  const auto give_up = [&e](Fallback reason, std::string why) {
+  const auto give_up = [this, &e](Fallback reason, std::string why) {
     e.reason = reason;
     e.why = std::move(why);
-    e.state.store(State::failed, std::memory_order_release);
+    become(e, State::failed);
   };
   const std::string kind = kind_for(e.name);
   if (kind == kKernelDevice) return give_up(Fallback::DEVICE, e.name + ": by --device");
   const std::lock_guard rtnl(net_.rtnl);
   NetDevice* dev = net_.dev->by_index(e.ifindex);
-  if (dev == nullptr) return e.state.store(State::none, std::memory_order_release);
+  if (dev == nullptr) return become(e, State::none);
   std::vector<int> fds;
   Result<std::unique_ptr<Driver>> driver = fail("");
   std::string chosen = kind;
@@ -217,7 +222,7 @@ void RunDevices::attach(Entry& e) {
   e.kind = chosen;
   e.queues = dev->link().real_num_tx_queues;
   e.driver = dev->driver.get();
-  e.state.store(State::usable, std::memory_order_release);
+  become(e, State::usable);
 }
 
 Result<std::unique_ptr<Driver>> RunDevices::open(const NetDevice& dev, const std::string& kind,

@@ -110,6 +110,7 @@ class RunDevices {
   };
   static constexpr std::size_t kMostDevices = 64;
   Entry* find(int ifindex) const;
+  void become(Entry& e, State state);  // tells flow plans, to which the gate was open or shut
   void attach(Entry& e);
   // What `kind` is on `dev`. `fds`: the descriptors that are in the program's table.
   Result<std::unique_ptr<Driver>> open(const NetDevice& dev, const std::string& kind,

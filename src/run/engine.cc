@@ -169,9 +169,7 @@ void RunEngine::review_policy(bool changed) {
   if (conntrack_.exchange(conntrack) == conntrack &&
       rule_state_.exchange(rule_state) == rule_state && !changed)
     return;
-  // Whoever remembers what the gate said for a flow rests on the tables: one of them is as new.
-  Sysctls same = net.sysctl();
-  net.set_sysctls(std::move(same));
+  net.generations.changed(Basis::netfilter);  // flow plans remember what the gate said
 }
 
 void RunEngine::follow() {

@@ -25,10 +25,6 @@ std::size_t class_for(std::size_t size) {
   return std::size(kClassSize);
 }
 
-std::uint8_t* block_bytes(Skb* skb) {
-  return static_cast<std::uint8_t*>(static_cast<void*>(skb + 1));
-}
-
 // SKB_DATA_ALIGN(): to a cache line.
 std::uint32_t data_align(std::uint32_t n) { return (n + 63) & ~63U; }
 
@@ -65,22 +61,29 @@ SkbPool::~SkbPool() {
   }
 }
 
-Skb* SkbPool::get(std::size_t size) {
+Skb* SkbPool::take(std::size_t size) {
   const std::size_t c = class_for(size);
   if (c >= kClasses) return nullptr;
   Free& f = free_[c];
-  void* block;
   if (f.head != nullptr) {
-    block = std::exchange(f.head, f.head->next);
     --f.count;
-  } else {
-    block = ::operator new(sizeof(Skb) + kClassSize[c], std::nothrow);
-    if (block == nullptr) return nullptr;
-    ++allocations_;
+    return std::exchange(f.head, f.head->next);
   }
+  void* block = ::operator new(sizeof(Skb) + kClassSize[c], std::nothrow);
+  if (block == nullptr) return nullptr;
+  ++allocations_;
   Skb* skb = ::new (block) Skb;
   skb->pool_class = static_cast<std::uint8_t>(c);
-  skb->head = skb->data = skb->tail = block_bytes(skb);
+  return skb;
+}
+
+Skb* SkbPool::get(std::size_t size) {
+  Skb* skb = take(size);
+  if (skb == nullptr) return nullptr;
+  const std::uint8_t pool_class = skb->pool_class;
+  ::new (skb) Skb;
+  skb->pool_class = pool_class;
+  skb->head = skb->data = skb->tail = bytes_of(*skb);
   // `end` is where the caller asked it to be, so that a write past it shows in tests.
   skb->end = skb->head + size;
   return skb;

@@ -189,6 +189,11 @@ class SkbPool {
   // allocator fails or size exceeds kMaxSize.
   Skb* get(std::size_t size);
   void put(Skb* skb);
+  // The same as get(), with only pool_class set.
+  Skb* take(std::size_t size);
+  static std::uint8_t* bytes_of(Skb& skb) {
+    return static_cast<std::uint8_t*>(static_cast<void*>(&skb + 1));
+  }
 
   static constexpr std::size_t kMaxSize = 68 * 1024;
   // Allocator calls so far: constant after warm-up (a test holds this).

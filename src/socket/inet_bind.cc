@@ -25,6 +25,7 @@ SockResult<void> inet_bind(Sock& sk, const SockAddr4& addr, Trace*) {
   Net& net = sk.net;
   const RcuReader reader;
   const std::lock_guard guard(sk.lock);
+  const SockChange change(sk);
   if (addr.family != AF_INET && !(addr.family == AF_UNSPEC && addr.addr.is_zero()))
     return err(EAFNOSUPPORT);
   const RouteType type = inet_addr_type(net, addr.addr);

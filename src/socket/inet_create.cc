@@ -7,6 +7,7 @@
 
 #include "dev/netdevice.h"
 #include "net.h"
+#include "plan/plan.h"
 #include "route/fib_exceptions.h"
 #include "socket/sock.h"
 #include "socket/sockopt.h"
@@ -22,7 +23,8 @@ Sock::Sock(Net& n, std::uint32_t owner)
       sndbuf(static_cast<std::int32_t>(n.sysctl().wmem_default)),
       rcvbuf(static_cast<std::int32_t>(n.sysctl().rmem_default)),
       forward_threshold(static_cast<std::uint32_t>(rcvbuf.load()) >> 2),
-      cookie(n.sock_cookie.fetch_add(1, std::memory_order_relaxed) + 1) {}
+      cookie(n.sock_cookie.fetch_add(1, std::memory_order_relaxed) + 1),
+      plan_generation(n.generations.new_socket_state()) {}
 
 std::optional<IpOptions> Sock::ip_options() const {
   if (!has_opt_.load(std::memory_order_acquire)) return std::nullopt;
@@ -48,6 +50,12 @@ void Sock::dst_set(const Rtable& rt) {
   change(dst_mtu, rt.mtu == rt.dev->mtu() ? kDstDevice : rt.mtu);
 }
 
+Sock::~Sock() { delete plan.load(std::memory_order_relaxed); }
+
+void Sock::changed() {
+  plan_generation.store(net.generations.new_socket_state(), std::memory_order_release);
+}
+
 Sock* inet_create(Net& net, std::uint32_t uid) {
   const RcuReader reader;
   return new (std::nothrow) Sock(net, uid);
@@ -58,6 +66,7 @@ SockResult<void> inet_shutdown(Sock& sk, int how) {
   const std::lock_guard guard(sk.lock);
   if (how != SHUT_WR) sk.shutdown_recv = true;
   if (how != SHUT_RD) sk.shutdown_send = true;
+  sk.changed();
   if (!sk.connected) return err(ENOTCONN);  // and is shut down all the same
   return {};
 }

@@ -81,6 +81,7 @@ SockResult<void> inet_dgram_connect(Sock& sk, const SockAddr4& addr) {
   const RcuReader reader;
   if (addr.family == AF_UNSPEC) {
     const std::lock_guard guard(sk.lock);
+    const SockChange change(sk);
     udp_disconnect(sk);
     return {};
   }
@@ -89,6 +90,7 @@ SockResult<void> inet_dgram_connect(Sock& sk, const SockAddr4& addr) {
       return std::unexpected(bound.error());
   if (addr.family != AF_INET) return err(EAFNOSUPPORT);
   const std::lock_guard guard(sk.lock);
+  const SockChange change(sk);
   return datagram_connect(sk, addr);
 }
 

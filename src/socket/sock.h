@@ -26,6 +26,8 @@
 
 namespace txp {
 
+struct SockPlan;
+
 struct SockAddr4 {
   Ip4 addr;
   std::uint16_t port = 0;
@@ -104,6 +106,7 @@ enum class SockFlag : std::uint8_t {
 class Sock {
  public:
   Sock(Net& net, std::uint32_t uid);
+  ~Sock();
   Sock(const Sock&) = delete;
   Sock& operator=(const Sock&) = delete;
   Net& net;
@@ -224,10 +227,28 @@ class Sock {
   const std::uint64_t cookie;  // SO_COOKIE
   Sock* hash_next = nullptr;
 
+  // What flow plans rest on here: a new number for every change of what a send reads (options,
+  // addresses, peer), made by changed() after the change.
+  std::atomic<std::uint64_t> plan_generation;
+  std::atomic<SockPlan*> plan{nullptr};  // plan/plan.h
+  void changed();
+
  private:
   mutable Spinlock opt_lock_;
   std::atomic<bool> has_opt_{false};  // so that a send without options takes no lock
   IpOptions inet_opt_;
+};
+
+// Tells flow plans, on the way out, that the socket has changed.
+class SockChange {
+ public:
+  explicit SockChange(Sock& sk) : sk_(sk) {}
+  ~SockChange() { sk_.changed(); }
+  SockChange(const SockChange&) = delete;
+  SockChange& operator=(const SockChange&) = delete;
+
+ private:
+  Sock& sk_;
 };
 
 // Frees the last reference. `size` bytes were charged (sock_wfree(): skb->truesize; close: 1).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sock_sendmsg: the entry of every send call. Enters the read section that the whole walk stands
 // in, waits for send-buffer room when the socket may block, and lets the softirqs run afterwards.
+// A datagram whose flow has a plan does not walk, but flies (plan/plan.h).
 //
 // Kernel twin: net/socket.c, sock_sendmsg(); net/core/sock.c, sock_wait_for_wmem().
 // Differs: the wait for room starts the call over instead of resuming in the middle of it (nothing
@@ -12,8 +13,10 @@
 #include "net.h"
 #include "observe/observed_send.h"
 #include "observe/trace.h"
+#include "plan/plan_recorder.h"
 #include "socket/sock.h"
 #include "softirq/net_tx_action.h"
+#include "udp/udp_table.h"
 
 namespace txp {
 namespace {
@@ -43,13 +46,73 @@ bool wait_for_room(Net& net, Sock& sk, Nanos until) {
   }
 }
 
-SockResult<std::size_t> walk(Net& net, Sock& sk, const MsgHdr& msg) {
-  const RcuReader reader;
-  enter(net, Stage::sock_sendmsg, msg.trace, msg.len());
-  auto result = inet_sendmsg(net, sk, msg);
-  net_tx_action(net);
-  run_backlog(net);
+SockResult<std::size_t> walk(Net& net, Sock& sk, const MsgHdr& msg, std::size_t len) {
+  enter(net, Stage::sock_sendmsg, msg.trace, len);
+  return inet_sendmsg(net, sk, msg);
+}
+
+// The first packet of a flow: the next ones will do as it did.
+SockResult<std::size_t> walk_recorded(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg,
+                                      std::size_t len) {
+  PlanRecorder recorder(net, cpu, sk, msg, len);
+  auto result = walk(net, sk, msg, len);
+  recorder.finish(result.has_value());
   return result;
+}
+
+// The softirqs that the call raised.
+void after_send(Net& net, const Cpu& cpu) {
+  if (net.output_queue.waiting.load(std::memory_order_acquire)) [[unlikely]]
+    net_tx_action(net);
+  if (!cpu.backlog.empty()) [[unlikely]]
+    run_backlog(net);
+}
+
+// Whether the second message may fly where the first does, its size aside.
+bool same_flow(const MsgHdr& a, const MsgHdr& b) {
+  if (a.flags != b.flags || !a.control.empty() || a.trace != nullptr || a.namelen != b.namelen ||
+      a.name.has_value() != b.name.has_value())
+    return false;
+  return !a.name || (a.name->addr == b.name->addr && a.name->port == b.name->port &&
+                     a.name->family == b.name->family);
+}
+
+SockResult<std::size_t> fly_or_walk(Net& net, Sock& sk, const MsgHdr& msg) {
+  const RcuReader reader;
+  Cpu& cpu = net.this_cpu();
+  const std::size_t len = msg.len();
+  SockResult<std::size_t> result = len;
+  Walk why = Walk::first;
+  const Plan* plan = find_plan(net, cpu, sk, msg, len, why);
+  int code = 0;
+  if (plan != nullptr && fly(net, cpu, sk, *plan, {&msg, 1}, code) == 1) [[likely]] {
+    // Sent.
+  } else if (code != 0) {
+    result = std::unexpected(udp_sendmsg_failed(net, sk, msg, Errno{code}));
+  } else {
+    cpu.counters.walked_by[static_cast<std::size_t>(why)].add();
+    const bool new_here = why == Walk::first || why == Walk::fragments;
+    result = new_here ? walk_recorded(net, cpu, sk, msg, len) : walk(net, sk, msg, len);
+  }
+  after_send(net, cpu);
+  return result;
+}
+
+// Datagrams at the front of `msgs` that fly together. Answers how many were sent; 0 without `code`:
+// the first must walk.
+std::size_t fly_some(Net& net, Sock& sk, std::span<const MsgHdr> msgs, int& code) {
+  constexpr std::size_t kMost = 32;
+  const RcuReader reader;
+  Cpu& cpu = net.this_cpu();
+  Walk why = Walk::first;
+  const Plan* plan = find_plan(net, cpu, sk, msgs.front(), msgs.front().len(), why);
+  if (plan == nullptr) return 0;
+  std::size_t n = 1;
+  for (; plan->parts == 1 && n < std::min(msgs.size(), kMost); ++n)
+    if (!same_flow(msgs[n], msgs.front()) || msgs[n].len() - 1 >= plan->max_payload) break;
+  const std::size_t sent = fly(net, cpu, sk, *plan, msgs.first(n), code);
+  after_send(net, cpu);
+  return sent;
 }
 
 }  // namespace
@@ -58,7 +121,7 @@ SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   if (net.observed() && !net.this_cpu().observing) [[unlikely]]
     return observed_send(net, sk, msg);
 
-  auto result = walk(net, sk, msg);
+  auto result = fly_or_walk(net, sk, msg);
   if (result || result.error().code != EAGAIN || !sk.nospace || sk.nonblocking ||
       (msg.flags & MSG_DONTWAIT) != 0) [[likely]]
     return result;
@@ -70,15 +133,23 @@ SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
       snmp(net, Snmp::UdpSndbufErrors);
       return err(EAGAIN);
     }
-    result = walk(net, sk, msg);
+    result = fly_or_walk(net, sk, msg);
   } while (!result && result.error().code == EAGAIN);
   return result;
 }
 
-SockResult<std::size_t> sock_sendmmsg(Net& net, Sock& sk, std::span<const MsgHdr> messages) {
+SockResult<std::size_t> sock_sendmmsg(Net& net, Sock& sk, std::span<const MsgHdr> msgs) {
   std::size_t sent = 0;
-  for (const MsgHdr& m : messages) {
-    if (const auto one = sock_sendmsg(net, sk, m); !one) {
+  while (sent < msgs.size()) {
+    int code = 0;
+    // What is observed is observed one by one.
+    const std::size_t flew = net.observed() ? 0 : fly_some(net, sk, msgs.subspan(sent), code);
+    sent += flew;
+    if (code == 0 && flew != 0) continue;
+    SockResult<std::size_t> one =
+        code != 0 ? std::unexpected(udp_sendmsg_failed(net, sk, msgs[sent], Errno{code}))
+                  : sock_sendmsg(net, sk, msgs[sent]);
+    if (!one) {
       if (sent == 0) return one;
       break;
     }

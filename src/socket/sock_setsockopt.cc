@@ -263,6 +263,7 @@ std::uint32_t rt_tos2priority(std::uint8_t tos) {
 
 SockResult<void> sock_setsockopt(Sock& sk, int level, int optname, OptValue value) {
   const std::lock_guard guard(sk.lock);
+  const SockChange change(sk);
   switch (level) {
     case SOL_SOCKET: return sk_setsockopt(sk, optname, value);
     case IPPROTO_IP: return ip_setsockopt(sk, optname, value);

@@ -86,16 +86,19 @@ SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4, const Cork
     if (gso) skb->trace->out(Stage::udp_send_skb, "segments", skb->gso_segs);
   }
   const bool recverr = sk.recverr;  // the skb, and with it the charge, may be gone below
-  const int code = ip_send_skb(net, std::move(skb));
+  const int code = udp_sent(net, ip_send_skb(net, std::move(skb)), recverr);
+  if (code != 0) return err(code);
+  return {};
+}
+
+int udp_sent(Net& net, int code, bool recverr) {
   if (code == 0) {
     snmp(net, Snmp::UdpOutDatagrams);
-    return {};
-  }
-  if (code == ENOBUFS && !recverr) {
+  } else if (code == ENOBUFS && !recverr) {
     snmp(net, Snmp::UdpSndbufErrors);
-    return {};
+    return 0;
   }
-  return err(code);
+  return code;
 }
 
 SockResult<void> udp_push_pending_frames(Net& net, Sock& sk) {

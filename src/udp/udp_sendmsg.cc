@@ -111,15 +111,6 @@ SockResult<Rtable> route(Net& net, Sock& sk, const MsgHdr& msg, Flow4& fl4) {
   return rt;
 }
 
-// The end of a call that failed: kernel counters, and the trace's result.
-Errno failed(Net& net, Sock& sk, const MsgHdr& msg, Errno e) {
-  const bool waits = e.code == EAGAIN && sk.nospace && !sk.nonblocking &&
-                     (msg.flags & MSG_DONTWAIT) == 0;  // sock_sendmsg() will try again
-  if ((e.code == ENOBUFS || sk.nospace) && !waits) snmp(net, Snmp::UdpSndbufErrors);
-  if (msg.trace != nullptr && !e.is_unknown()) msg.trace->result(kStage, "error");
-  return e;
-}
-
 // do_append_data: a part of a corked datagram. `first`: the question and route that open it; null
 // for the parts that follow. Under sk.lock.
 SockResult<void> append(Net& net, Sock& sk, const MsgHdr& msg, const Question* first,
@@ -151,30 +142,39 @@ SockResult<void> append(Net& net, Sock& sk, const MsgHdr& msg, const Question* f
 
 }  // namespace
 
+Errno udp_sendmsg_failed(Net& net, Sock& sk, const MsgHdr& msg, Errno e) {
+  const bool waits = e.code == EAGAIN && sk.nospace && !sk.nonblocking &&
+                     (msg.flags & MSG_DONTWAIT) == 0;  // sock_sendmsg() will try again
+  if ((e.code == ENOBUFS || sk.nospace) && !waits) snmp(net, Snmp::UdpSndbufErrors);
+  if (msg.trace != nullptr && !e.is_unknown()) msg.trace->result(kStage, "error");
+  return e;
+}
+
 SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   const std::size_t len = msg.len();
   enter(net, kStage, msg.trace, len);
-  if (len > 0xffff) return std::unexpected(failed(net, sk, msg, Errno{EMSGSIZE}));
-  if ((msg.flags & MSG_OOB) != 0) return std::unexpected(failed(net, sk, msg, Errno{EOPNOTSUPP}));
+  if (len > 0xffff) return std::unexpected(udp_sendmsg_failed(net, sk, msg, Errno{EMSGSIZE}));
+  if ((msg.flags & MSG_OOB) != 0)
+    return std::unexpected(udp_sendmsg_failed(net, sk, msg, Errno{EOPNOTSUPP}));
   const bool corkreq = sk.corkflag || (msg.flags & MSG_MORE) != 0;
 
   if (sk.cork.pending) {
     const std::lock_guard guard(sk.lock);
     if (sk.cork.pending) {
       if (auto done = append(net, sk, msg, nullptr, nullptr, corkreq); !done)
-        return std::unexpected(failed(net, sk, msg, done.error()));
+        return std::unexpected(udp_sendmsg_failed(net, sk, msg, done.error()));
       return len;
     }
   }
   net.this_cpu().counters.walked.add();
   Question question;
   if (auto asked = ask(net, sk, msg, question); !asked)
-    return std::unexpected(failed(net, sk, msg, asked.error()));
+    return std::unexpected(udp_sendmsg_failed(net, sk, msg, asked.error()));
   Flow4& fl4 = question.fl4;
   auto rt = route(net, sk, msg, fl4);
   if (!rt) {
     if (question.connected) sk.dst_reset();
-    return std::unexpected(failed(net, sk, msg, rt.error()));
+    return std::unexpected(udp_sendmsg_failed(net, sk, msg, rt.error()));
   }
   if (question.connected) sk.dst_set(*rt);
   if (question.ipc.addr.is_zero()) question.ipc.addr = fl4.daddr;
@@ -191,10 +191,10 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
       sent = udp_send_skb(net, std::move(*skb), fl4, cork);
   } else {
     const std::lock_guard guard(sk.lock);
-    if (sk.cork.pending) return std::unexpected(failed(net, sk, msg, Errno{EINVAL}));
+    if (sk.cork.pending) return std::unexpected(udp_sendmsg_failed(net, sk, msg, Errno{EINVAL}));
     sent = append(net, sk, msg, &question, &*rt, corkreq);
   }
-  if (!sent) return std::unexpected(failed(net, sk, msg, sent.error()));
+  if (!sent) return std::unexpected(udp_sendmsg_failed(net, sk, msg, sent.error()));
   return len;
 }
 

@@ -47,6 +47,10 @@ class UdpTable {
 // udp_send_skb(): UDP header and checksum, then ip_send_skb().
 [[nodiscard]] SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4,
                                             const Cork& cork);
+// Its last lines: counts what ip_send_skb() answered, and is the call's errno or 0.
+int udp_sent(Net& net, int code, bool recverr);
+// The end of a send call that failed: kernel counters, and the trace's result. Answers `e`.
+Errno udp_sendmsg_failed(Net& net, Sock& sk, const MsgHdr& msg, Errno e);
 [[nodiscard]] SockResult<void> udp_push_pending_frames(Net& net, Sock& sk);
 void udp_flush_pending_frames(Sock& sk);
 

@@ -83,6 +83,7 @@ class Ipv4View {
   void set_tos(std::uint8_t v) { p_[1] = v; }
   void set_tot_len(std::uint16_t v) { store_be16(p_ + 2, v); }
   void set_id(std::uint16_t v) { store_be16(p_ + 4, v); }
+  void set_check(std::uint16_t v) { store_be16(p_ + 10, v); }
   void set_frag_off(std::uint16_t v) { store_be16(p_ + 6, v); }
   std::uint8_t* options() { return p_ + kIpHlen; }
   // ip_send_check(): recomputes the header checksum.

@@ -32,4 +32,17 @@ struct UdpHeader {
   }
 };
 
+// A checked view for changing single fields in place, as Ipv4View.
+class UdpView {
+ public:
+  explicit UdpView(std::uint8_t* p) : p_(p) {}
+  std::uint16_t source() const { return load_be16(p_); }
+  std::uint16_t dest() const { return load_be16(p_ + 2); }
+  void set_len(std::uint16_t v) { store_be16(p_ + 4, v); }
+  void set_check(std::uint16_t v) { store_be16(p_ + kUdpCheckOffset, v); }
+
+ private:
+  std::uint8_t* p_;
+};
+
 }  // namespace txp

@@ -45,6 +45,7 @@ struct Options {
   bool masks = false;
   bool text = false;
   std::string conformance;
+  bool fly = false;
   unsigned jobs = 0;
   RandomOptions random;
   std::vector<std::string> files;
@@ -52,13 +53,21 @@ struct Options {
 
 // One scenario, both worlds at once. Prints to `to`; answers the exit code.
 int run_file(const std::string& path, const Options& options, std::string& to) {
-  const Result<Scenario> scenario = Scenario::load(path);
+  Result<Scenario> scenario = Scenario::load(path);
   if (!scenario) {
     to += fmt::format("FAIL  {}\n", scenario.error().what);
     return 1;
   }
+  if (options.fly && scenario->need_once) {
+    to += fmt::format("skip  {}: {} (its calls are made once)\n", scenario->name, scenario->idea);
+    return kSkipped;
+  }
   WorldProcess::Options world;
   world.keep = options.keep;
+  // The engine walks the first of two equal sends, and may fly the second.
+  if (options.fly)
+    for (Step& step : scenario->steps)
+      if (step.verb == Verb::send) step.repeat *= 2;
   std::unique_ptr<WorldProcess> kernel;
   std::unique_ptr<WorldProcess> engine;
   if (options.world != "engine") kernel = std::make_unique<WorldProcess>(WorldKind::kernel, world);
@@ -223,6 +232,8 @@ int main(int argc, char** argv) {
   app.add_flag("--keep", options.keep,
                "Keep the namespaces until Enter, and say how to enter them");
   app.add_flag("-v,--verbose", options.verbose, "Tell every call, frame and counter");
+  app.add_flag("--fly", options.fly,
+               "Every send call twice, so that the second may be sent by a flow plan");
   app.add_flag("--list-masks", options.masks, "Print what is not compared, and why");
   app.add_option("--conformance", options.conformance,
                  "Print what the scenarios of that folder show, for docs/conformance.md")

@@ -365,6 +365,8 @@ Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
           s.need_root = true;
         else if (need == "vc")
           s.need_vc = true;
+        else if (need == "once")
+          s.need_once = true;
         else if (need.find('.') != std::string::npos)
           s.need_sysctls.push_back(need);
         else

@@ -91,6 +91,7 @@ struct Scenario {
   std::string idea;    // the first comment line
   std::string source;  // the whole text
   bool need_root = false;
+  bool need_once = false;  // its calls cannot be made twice (--fly)
   bool need_vc = false;
   std::vector<std::string> need_sysctls;  // skipped on a kernel without them
   std::vector<Step> steps;

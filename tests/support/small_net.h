@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,7 @@ class RecordingDriver : public Driver {
   struct Seen {
     std::vector<std::vector<std::uint8_t>> frames;
     std::size_t busy = 0;
+    std::optional<std::size_t> busy_from;  // takes so many frames, then is busy
     DriverFeatures features;
   };
   explicit RecordingDriver(Seen& seen) : seen_(seen) {}
@@ -34,6 +36,10 @@ class RecordingDriver : public Driver {
   NetdevTx ndo_start_xmit(Net&, NetDevice&, unsigned, SkbPtr& skb, bool) override {
     if (seen_.busy > 0) {
       --seen_.busy;
+      return NetdevTx::busy;
+    }
+    if (seen_.busy_from && (*seen_.busy_from)-- == 0) {
+      *seen_.busy_from = 0;
       return NetdevTx::busy;
     }
     std::vector<std::uint8_t> frame(skb->data, skb->tail);

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// A flight of a datagram larger than one MTU: the payload is copied into its fragments while it is
+// summed, and they leave one after the other.
+//
+// Kernel twin: none; it does what ip_append_data(), ip_do_fragment() and what is below them do.
+// Drops: as ip_do_fragment(): TXPATH_FRAG_SIBLING, when the device refused one before.
+#include <algorithm>
+#include <array>
+
+#include "ip/ip.h"
+#include "neigh/neighbour.h"
+#include "plan/flight.h"
+#include "udp/udp_table.h"
+
+namespace txp {
+namespace {
+
+struct Fragments {
+  std::array<Skb*, kPlanMostParts> skb;
+  std::size_t count = 0;
+  std::uint32_t truesize = 0;  // of all but the last
+
+  ~Fragments() {
+    for (std::size_t i = 0; i < count; ++i)
+      if (skb[i] != nullptr) free_skb(SkbPtr(skb[i]));
+  }
+  SkbPtr take(std::size_t i) { return SkbPtr(std::exchange(skb[i], nullptr)); }
+};
+
+// Bytes behind the IP header of fragment `i`.
+std::size_t part_len(const Plan& plan, std::size_t i, std::size_t len) {
+  const std::size_t part = plan_part(plan.max_payload);
+  return i + 1 < plan.parts ? part : len + kUdpHlen - i * part;
+}
+
+bool make(Cpu& cpu, const Plan& plan, const MsgHdr& msg, std::size_t len, std::uint16_t id,
+          Fragments& f) {
+  IovReader from(msg.iov);
+  const std::size_t link = plan.header_len - kPlanIpUdp;
+  Csum sum = 0;
+  std::size_t offset = 0;
+  for (std::size_t i = 0; i < plan.parts; ++i) {
+    const std::size_t part = part_len(plan, i, len);
+    Skb* skb = blank_skb(cpu, plan, kIpHlen + part);
+    if (skb == nullptr) return false;
+    f.skb[f.count++] = skb;
+    skb->truesize = plan_truesize(*skb->net, kIpHlen + part);
+    if (i + 1 < plan.parts) f.truesize += skb->truesize;
+    const std::size_t udp = i == 0 ? kUdpHlen : 0;
+    std::uint8_t* to = skb->data + link + kIpHlen + udp;
+    // Every part begins at an even byte.
+    if (plan.check == Plan::Check::software)
+      sum = csum_add(sum, from.csum_and_copy(to, part - udp));
+    else
+      from.copy(to, part - udp);
+    const std::uint16_t more = i + 1 < plan.parts ? kIpMf : 0;
+    plan_patch_fragment(plan, skb->network(), id, part,
+                        static_cast<std::uint16_t>(offset >> 3 | more));
+    offset += part;
+  }
+  plan_patch_udp(plan, f.skb[0]->network() + kIpHlen, len, sum);
+  return true;
+}
+
+// Sends them in order; answers how many the device took, and of the next why not.
+std::size_t send(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, Fragments& f, TxResult& result) {
+  NetDevice& dev = *plan.skb.dev;
+  TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
+  if (straight(cpu, dev, txq)) {
+    SkbPtr skb;
+    std::size_t i = 0;
+    {
+      const HardTxLock lock(cpu, dev, txq);
+      ++cpu.xmit_recursion;
+      for (; i < f.count; ++i) {
+        skb = f.take(i);
+        if (txq.stopped.load(std::memory_order_acquire)) break;
+        count_xmit(cpu, skb->len);
+        if (!xmit(net, cpu, skb, dev, txq, false)) break;
+      }
+      --cpu.xmit_recursion;
+    }
+    if (skb) result = drop_noqueue(net, std::move(skb), dev, DropReason::DEV_READY);
+    return i;
+  }
+  for (std::size_t i = 0; i < f.count; ++i) skb_set_owner_w(*f.skb[i], sk);
+  for (std::size_t i = 0; i < f.count; ++i) {
+    result = dev_queue_xmit_txq(net, f.take(i), dev, txq);
+    if (!result.ok()) return i;
+  }
+  return f.count;
+}
+
+void count(Cpu& cpu, std::uint8_t shape, std::size_t packets, std::size_t bytes) {
+  FlightShape& s = cpu.shapes[shape];
+  s.packets.add(packets);
+  s.bytes.add(bytes);
+}
+
+}  // namespace
+
+bool fly_fragments(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, const MsgHdr& msg,
+                   std::size_t len, int& code) {
+  Fragments f;
+  if (!make(cpu, plan, msg, len, next_id(net, sk, plan.id, 1), f)) return false;
+  // alloc_later_part() looks at what the parts before have been charged.
+  const std::uint64_t limit =
+      2 * static_cast<std::uint64_t>(sk.sndbuf.load(std::memory_order_relaxed));
+  if (sk.wmem_alloc.load(std::memory_order_relaxed) + f.truesize > limit) return false;
+  // neigh_event_send()
+  if (plan.in_doubt != nullptr) [[unlikely]]
+    plan.in_doubt->used.store(net.clock.now(), std::memory_order_relaxed);
+  count_rules(plan, len);
+  const bool recverr = sk.recverr;
+  TxResult result = TxResult::success();
+  const std::size_t sent = send(net, cpu, sk, plan, f, result);
+  const std::size_t tried = std::min(sent + 1, f.count);
+  const std::size_t part = plan_part(plan.max_payload);
+  const std::size_t later =  // bytes of the later fragments that were tried
+      tried == f.count ? len + kUdpHlen - part : (tried - 1) * part;
+  count(cpu, plan.shape, 1, len);
+  count(cpu, plan.part_shape, tried - 1, later);
+  if (result.ok()) [[likely]] {
+    count(cpu, plan.tail_shape, 1, 0);
+    cpu.counters.at(Snmp::UdpOutDatagrams).add();
+    return true;
+  }
+  for (std::size_t i = tried; i < f.count; ++i) {
+    born(net);
+    drop(net, Stage::ip_finish_output, f.take(i), DropReason::TXPATH_FRAG_SIBLING);
+  }
+  snmp(net, Snmp::IpFragFails);
+  code = udp_sent(net, ip_sent(net, result), recverr);
+  return code == 0;
+}
+
+}  // namespace txp

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finding a flow's plan, and whether it still holds.
+#include "plan/plan.h"
+
+#include <netinet/in.h>
+
+#include "dev/netdevice.h"
+#include "neigh/neighbour.h"
+#include "net.h"
+#include "socket/sock.h"
+#include "wire/ethernet.h"
+
+namespace txp {
+namespace {
+
+// Flags that change nothing but whether the call waits.
+constexpr int kPlainFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+
+void invalidated(Cpu& cpu, Plan& plan, Basis by) {
+  if (plan.refused == Walk::first) cpu.counters.invalidated_by[static_cast<std::size_t>(by)].add();
+  plan.socket = 0;
+}
+
+// A table has changed since the plan was last used: whether it was one that the plan rests on.
+[[gnu::noinline]] bool still_holds(Net& net, Cpu& cpu, Plan& plan, std::uint64_t epoch) {
+  constexpr auto kNeighbour = static_cast<std::size_t>(Basis::neighbour);
+  const Generations::Seen now = net.generations.seen();
+  for (std::size_t i = 0; i < kBasisCount; ++i) {
+    if (now[i] == plan.seen[i]) continue;
+    if (i == kNeighbour && plan.refused == Walk::first && !plan.every_neighbour &&
+        neighbour_holds(net, plan))
+      continue;
+    invalidated(cpu, plan, static_cast<Basis>(i));
+    return false;
+  }
+  plan.seen = now;
+  plan.epoch = epoch;
+  return true;
+}
+
+// The plan that a connected socket holds, when it is this thread's.
+Plan* own_plan(Cpu& cpu, const Sock& sk, std::uint64_t state) {
+  SockPlan* held = sk.plan.load(std::memory_order_acquire);
+  if (held == nullptr || held->owner != &cpu) return nullptr;
+  Plan& plan = held->plan;
+  if (plan.socket == state) [[likely]]
+    return &plan;
+  if (plan.socket != 0) invalidated(cpu, plan, Basis::socket);
+  return nullptr;
+}
+
+}  // namespace
+
+bool socket_may_fly(const Sock& sk) {
+  const std::uint32_t in_flight = sk.wmem_alloc.load(std::memory_order_relaxed) - 1;
+  return sk.sk_err.load(std::memory_order_relaxed) == 0 && !sk.cork.pending &&
+         in_flight < static_cast<std::uint32_t>(sk.sndbuf.load(std::memory_order_relaxed));
+}
+
+bool neighbour_holds(Net& net, Plan& plan) {
+  const NetDevice& dev = *plan.skb.dev;
+  Neighbour* n = net.neigh->lookup(dev, plan.next_hop);
+  if (n == nullptr) return false;
+  const Nud state = n->nud_state.load(std::memory_order_acquire);
+  if (plan.in_doubt != nullptr) {
+    if (state != Nud::delay && state != Nud::probe) return false;
+    plan.in_doubt = n;
+  } else if (!nud_connected(state)) {
+    return false;
+  }
+  if (!dev_has_header(dev)) return true;
+  const auto header = EthernetHeader::parse(plan.header);
+  return header && header->dest == n->mac();
+}
+
+Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std::size_t len, Walk& why) {
+  const auto walks = [&why](Walk reason) {
+    why = reason;
+    return nullptr;
+  };
+  if (!net.plans.load(std::memory_order_relaxed)) [[unlikely]]
+    return walks(Walk::off);
+  if (msg.trace != nullptr) [[unlikely]]
+    return walks(Walk::trace);
+  if ((msg.flags & ~kPlainFlags) != 0 || !msg.control.empty()) [[unlikely]]
+    return walks(Walk::message);
+  const std::uint64_t epoch = net.generations.epoch();
+  const std::uint64_t state = sk.plan_generation.load(std::memory_order_acquire);
+  Plan* plan;
+  if (msg.name) {
+    if (msg.name->family != AF_INET || msg.namelen < sizeof(sockaddr_in)) [[unlikely]]
+      return walks(Walk::message);
+    plan = cpu.plans ? cpu.plans->find(state, msg.name->addr, msg.name->port) : nullptr;
+  } else {
+    plan = own_plan(cpu, sk, state);
+    if (plan == nullptr && cpu.plans) plan = cpu.plans->find(state, {}, 0);
+  }
+  if (plan == nullptr) {
+    const bool plain = sk.inet_num != 0 && !sk.corkflag && !sk.cork.pending;
+    if (len == 0) return walks(Walk::size);
+    return walks(plain ? Walk::first : Walk::socket);
+  }
+  if (plan->epoch != epoch && !still_holds(net, cpu, *plan, epoch)) return walks(Walk::first);
+  // Of a flow whose first datagram was cut, only the MTU is known at first.
+  const bool only_parts = plan->refused == Walk::fragments;
+  if (plan->refused != Walk::first && !only_parts) [[unlikely]]
+    return walks(plan->refused);
+  if (len - 1 >= plan->max_payload) [[unlikely]] {
+    const std::size_t parts = plan_parts(plan->max_payload, len);
+    if (len == 0 || parts > kPlanMostParts) return walks(Walk::size);
+    Plan* cut = cpu.plans ? cpu.plans->find(state, plan->daddr, plan->dport, parts) : nullptr;
+    if (cut == nullptr) return walks(Walk::fragments);
+    if (cut->epoch != epoch && !still_holds(net, cpu, *cut, epoch)) return walks(Walk::fragments);
+    if (cut->refused != Walk::first) return walks(cut->refused);
+    plan = cut;
+  } else if (only_parts) [[unlikely]] {
+    return walks(Walk::first);
+  }
+  if (!socket_may_fly(sk)) [[unlikely]]
+    return walks(Walk::socket);
+  return plan;
+}
+
+std::size_t Plans::set_of(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts) {
+  std::uint64_t h = (socket * kPlanMostParts + parts) * 0x9e3779b97f4a7c15ULL ^
+                    (std::uint64_t{daddr.host} << 16 | dport);
+  h *= 0xbf58476d1ce4e5b9ULL;
+  return static_cast<std::size_t>(h >> 40) % kSets;
+}
+
+Plan* Plans::find(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts) {
+  for (Plan& p : sets_[set_of(socket, daddr, dport, parts)].ways) {
+    if (p.socket != socket || p.daddr != daddr || p.dport != dport || p.parts != parts) continue;
+    p.used = true;
+    return &p;
+  }
+  return nullptr;
+}
+
+Plan& Plans::place(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts) {
+  Set& set = sets_[set_of(socket, daddr, dport, parts)];
+  for (Plan& p : set.ways)
+    if (p.socket == 0) return p;
+  // The clock: a plan that was used gets a second chance, once round.
+  for (;;) {
+    Plan& p = set.ways[set.hand];
+    set.hand = static_cast<std::uint8_t>((set.hand + 1) % kWays);
+    if (!p.used) return p;
+    p.used = false;
+  }
+}
+
+}  // namespace txp
