@@ -93,7 +93,7 @@ class Explain(unittest.TestCase):
         for ruleset in ("chain output { type filter hook output priority 0; udp dport 123 drop; udp dport 53 drop; }",
                         "chain output { type filter hook output priority 0; policy drop; udp dport 123 accept; }",
                         "chain leave { type filter hook postrouting priority 0; ip daddr 10.50.0.0/16 drop; }"):
-            lab.sh(f"ip netns exec near nft 'table inet filter {{ {ruleset} }}'")
+            lab.sh(f"ip netns exec near nft 'table inet filter {{ {ruleset}; }}'")
             stopped = lab.txpath("explain udp to 10.50.0.1:53 -j").json
             self.assertIn(stopped["verdict"], ("error", "dropped"), ruleset)
             lab.sh("ip netns exec near " + stopped["change"])
