@@ -114,6 +114,13 @@ void hand_down_capabilities() {
       (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
 }
 
+// Adds to an environment variable of the form A=B:C=D.
+void add_option(const char* variable, const std::string& option) {
+  const char* now = std::getenv(variable);
+  const std::string all = now != nullptr && *now != 0 ? fmt::format("{}:{}", now, option) : option;
+  ::setenv(variable, all.c_str(), 1);
+}
+
 struct RunWords {
   std::vector<std::string> devices;
   std::string doorbell = "sync";
@@ -355,13 +362,10 @@ int run(const Arguments& arguments) {
                                              : library->c_str(),
            1);
 
-  // AddressSanitizer wants to be the first library, and does not need to be.
-  const char* asan = std::getenv("ASAN_OPTIONS");
-  ::setenv("ASAN_OPTIONS",
-           fmt::format("{}{}verify_asan_link_order=0", asan != nullptr ? asan : "",
-                       asan != nullptr && *asan != 0 ? ":" : "")
-               .c_str(),
-           1);
+  // A program's sanitizer: AddressSanitizer wants to be the first library and does not need to be;
+  // ThreadSanitizer takes what it cannot see of ours for races.
+  add_option("ASAN_OPTIONS", "verify_asan_link_order=0");
+  add_option("TSAN_OPTIONS", "ignore_noninstrumented_modules=1");
 
   sigset_t child_signal;
   sigset_t before;

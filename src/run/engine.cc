@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <linux/netfilter.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
@@ -13,6 +12,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/netfilter.h>  // after netinet/in.h
 
 #include <algorithm>
 #include <cerrno>
@@ -82,6 +83,8 @@ RunEngine::RunEngine(const RunOptions& options, Descriptors& descriptors,
       devices(net, options, descriptors, bell),
       options_(options),
       report_(std::move(report)) {}
+
+RunEngine::~RunEngine() = default;
 
 Result<std::unique_ptr<RunEngine>> RunEngine::start(const RunOptions& options,
                                                     Descriptors& descriptors,

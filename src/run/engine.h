@@ -40,7 +40,9 @@ class RunEngine {
   [[nodiscard]] static Result<std::unique_ptr<RunEngine>> start(const RunOptions& options,
                                                                 Descriptors& descriptors,
                                                                 std::function<void()> report);
-  // Never destroyed: other threads of the program may be inside a call when it ends.
+  // Only of one that did not start: of another, threads of the program may be inside a call for
+  // ever.
+  ~RunEngine();
 
   Net net;
   Bell bell;

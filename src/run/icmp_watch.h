@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hears ICMP errors that come to this host: the kernel learns path MTUs and redirects from them,
 // and announces neither. Whoever hears one reads them again.
+//
+// The kernel lists an exception only once a route of its own uses it (fnhe_dump_bucket()), and the
+// engine's datagrams make it look for none: so a socket is connected to where the datagram went.
 #pragma once
+
+#include <cstdint>
+#include <vector>
 
 namespace txp {
 

@@ -253,8 +253,12 @@ Takeover::Outcome Takeover::try_engine(Entry& e, int fd, const SendCall& call) {
     if (!look(e, fd, *engine, coarse)) return leave(Fallback::none);
   }
   if (options_.doorbell == Doorbell::sync || stale) {
+    // It asks for nothing: POLLERR and POLLNVAL are always told.
     pollfd error{fd, 0, 0};
-    if (::poll(&error, 1, 0) != 0) return leave(Fallback::SOCKET_ERROR);
+    int told;
+    do told = ::poll(&error, 1, 0);
+    while (told < 0 && errno == EINTR);
+    if (told != 0) return leave(Fallback::SOCKET_ERROR);
   }
   if (!engine->mirror_is_fresh(coarse))
     return engine->privileges_gone() ? leave(Fallback::PRIVILEGE, "it was given up")
