@@ -9,6 +9,7 @@
 #include "base/rcu.h"
 #include "explain/report.h"
 #include "net.h"
+#include "observe/trace.h"
 
 namespace txp {
 
