@@ -47,6 +47,7 @@ struct Sysctls {
   std::uint32_t tcp_rmem[3] = {4096, 131072, 6291456};  // bytes
   int optmem_max = 131072;                              // bytes
   int igmp_max_memberships = 20;
+  int igmp_max_msf = 10;
   // How the kernel was built (mirror/read_kernel.cc).
   std::uint32_t hz = 250;              // CONFIG_HZ, which rounds a socket's timeouts
   std::uint32_t sk_buff = 256;         // bytes: SKB_DATA_ALIGN(sizeof(struct sk_buff))

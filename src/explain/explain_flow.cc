@@ -26,6 +26,7 @@ void seal(Net& net) {
   const std::lock_guard guard(net.rtnl);
   net.neigh->owner = NeighOwner::kernel;
   net.neigh->ask_kernel = nullptr;
+  net.neigh->confirm_kernel = nullptr;
   for (NetDevice* dev : net.dev->all())
     if (!dev->features.stacked && dynamic_cast<const CaptureDriver*>(dev->driver.get()) == nullptr)
       net.dev->attach(*dev, std::make_unique<CaptureDriver>());

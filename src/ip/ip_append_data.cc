@@ -160,6 +160,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
     skb = made->get();
     skb->trace = msg.trace;
     skb->ip_summed = summed;
+    skb->dst_pending_confirm = prev == nullptr && (msg.flags & MSG_CONFIRM) != 0;
     skb->tx_flags = std::exchange(cork.tx_flags, std::uint8_t{0});
     skb->tskey = std::exchange(tskey, 0U);
     skb->reserve(kHhLen);

@@ -49,6 +49,7 @@ TxResult ip_finish_output2(Net& net, SkbPtr skb) {
     drop(net, Stage::ip_finish_output2, std::move(skb), DropReason::NEIGH_CREATEFAIL);
     return TxResult::error(ENOBUFS);
   }
+  if (skb->dst_pending_confirm) neigh_confirm(net, *neigh);  // sock_confirm_neigh()
   return neigh_output(net, std::move(skb), *neigh);
 }
 

@@ -18,7 +18,9 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/xfrm.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "dev/netdevice.h"
@@ -76,6 +78,7 @@ struct Live::Impl {
   std::unique_ptr<NlSocket> nft;
   std::unique_ptr<NlSocket> xfrm;
   std::unique_ptr<NlSocket> asker;  // sends only: requests for neighbours, from any thread
+  int confirmer = -1;               // a UDP socket of the namespace that sends nothing
   int epoll = -1;
   Nanos slow_read = 0;
   Nanos exceptions_read = 0;
@@ -85,6 +88,7 @@ struct Live::Impl {
   explicit Impl(Net& n) : net(n), mirror(n) {}
   ~Impl() {
     if (epoll >= 0) close(epoll);
+    if (confirmer >= 0) close(confirmer);
   }
 
   Result<void> subscribe(int receive_buffer);
@@ -95,6 +99,7 @@ struct Live::Impl {
     (void)epoll_ctl(epoll, EPOLL_CTL_ADD, s.fd(), &e);
   }
   void ask_kernel(int ifindex, Ip4 next_hop) const;
+  void confirm_kernel(int ifindex, Ip4 next_hop) const;
   Result<std::size_t> drain(bool& lost);
   Result<void> reread(MirrorPart part);
   Result<void> reread_stale();
@@ -112,6 +117,7 @@ Result<void> Live::Impl::subscribe(int receive_buffer) {
     };
     int error = open(NETLINK_ROUTE, route);
     if (error == 0) error = open(NETLINK_ROUTE, asker);
+    confirmer = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     for (const unsigned group : {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC, RTNLGRP_IPV4_IFADDR,
                                  RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF})
       if (error == 0) error = route->join(group);
@@ -146,6 +152,30 @@ void Live::Impl::ask_kernel(int ifindex, Ip4 next_hop) const {
   h->ndm_state = NUD_NONE;
   mnl_attr_put_u32(r.header(), NDA_DST, htonl(next_hop.host));
   (void)asker->send(r);
+}
+
+// MSG_CONFIRM with MSG_PROBE and no payload sends nothing and confirms the neighbour.
+void Live::Impl::confirm_kernel(int ifindex, Ip4 next_hop) const {
+  constexpr int kMsgProbeFlag = 0x10;
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(9);
+  to.sin_addr.s_addr = htonl(next_hop.host);
+  alignas(cmsghdr) std::array<std::uint8_t, CMSG_SPACE(sizeof(in_pktinfo))> control{};
+  cmsghdr head{};
+  head.cmsg_level = IPPROTO_IP;
+  head.cmsg_type = IP_PKTINFO;
+  head.cmsg_len = CMSG_LEN(sizeof(in_pktinfo));
+  in_pktinfo by{};
+  by.ipi_ifindex = ifindex;
+  std::memcpy(control.data(), &head, sizeof head);
+  std::memcpy(control.data() + CMSG_LEN(0), &by, sizeof by);
+  msghdr m{};
+  m.msg_name = &to;
+  m.msg_namelen = sizeof to;
+  m.msg_control = control.data();
+  m.msg_controllen = control.size();
+  (void)::sendmsg(confirmer, &m, MSG_CONFIRM | kMsgProbeFlag | MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 // Notifications that have come. `lost`: the kernel had to throw some away.
@@ -210,7 +240,10 @@ Result<void> Live::Impl::reread_stale() {
 
 Live::Live(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Live::~Live() { impl_->net.neigh->ask_kernel = nullptr; }
+Live::~Live() {
+  impl_->net.neigh->ask_kernel = nullptr;
+  impl_->net.neigh->confirm_kernel = nullptr;
+}
 
 Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options) {
   auto impl = std::make_unique<Impl>(net);
@@ -231,6 +264,9 @@ Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options)
   impl->slow_read = impl->exceptions_read = net.clock.now();
   net.neigh->ask_kernel = [raw = impl.get()](int ifindex, Ip4 next_hop) {
     raw->ask_kernel(ifindex, next_hop);
+  };
+  net.neigh->confirm_kernel = [raw = impl.get()](int ifindex, Ip4 next_hop) {
+    raw->confirm_kernel(ifindex, next_hop);
   };
   return std::unique_ptr<Live>(new Live(std::move(impl)));
 }

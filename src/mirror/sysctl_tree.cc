@@ -130,6 +130,7 @@ constexpr auto kGlobals = std::to_array<Global>({
     {"net/ipv4/tcp_rmem",
      [](std::string_view v, Sysctls& to) { return read_list(v, to.tcp_rmem, 3); }},
     {"net/ipv4/igmp_max_memberships", scalar<&Sysctls::igmp_max_memberships>},
+    {"net/ipv4/igmp_max_msf", scalar<&Sysctls::igmp_max_msf>},
 });
 
 // Not sysctls: how the kernel was built, which its sockets showed (read_kernel.cc).

@@ -318,6 +318,25 @@ TEST(Neigh, TraceNamesTheNeighbourAndTheWait) {
   EXPECT_TRUE(named);
 }
 
+// A send with MSG_CONFIRM while the entry is in doubt spares the probe.
+TEST(Neigh, AConfirmedNeighbourIsNotProbed) {
+  for (const bool confirmed : {false, true}) {
+    Host h("10.0.0.1", 1);
+    Sock& sk = h.sock();
+    h.set_neigh("10.0.0.9", Nud::stale, mac(9));
+    h.send(sk, "10.0.0.9", 9);
+    ASSERT_EQ(h.state("10.0.0.9"), Nud::delay);
+    h.net.clock.advance(kSecond);
+    MsgHdr m;
+    m.name = SockAddr4{ip("10.0.0.9"), 9};
+    m.flags = kMsgProbe | (confirmed ? MSG_CONFIRM : 0);
+    ASSERT_TRUE(sock_sendmsg(h.net, sk, m));
+    h.net.clock.advance(5 * kSecond);
+    h.net.poll();
+    EXPECT_EQ(h.state("10.0.0.9"), confirmed ? Nud::reachable : Nud::probe);
+  }
+}
+
 class KernelOwned : public ::testing::Test {
  protected:
   KernelOwned() {
@@ -385,6 +404,19 @@ TEST_F(KernelOwned, NoArpIsAnswered) {
   host.receive(frame);
   EXPECT_TRUE(host.wire.sent.empty());
   EXPECT_EQ(host.neigh("10.0.0.9"), nullptr);
+}
+
+TEST_F(KernelOwned, IsToldOfConfirmations) {
+  std::vector<Ip4> confirmed;
+  host.net.neigh->confirm_kernel = [&](int, Ip4 addr) { confirmed.push_back(addr); };
+  host.set_neigh("10.0.0.9", Nud::reachable, mac(9));
+  host.send(sk, "10.0.0.9", 9);
+  EXPECT_TRUE(confirmed.empty());
+  MsgHdr m;
+  m.name = SockAddr4{ip("10.0.0.9"), 9};
+  m.flags = MSG_CONFIRM;
+  ASSERT_TRUE(sock_sendmsg(host.net, sk, m));
+  EXPECT_EQ(confirmed, std::vector<Ip4>{ip("10.0.0.9")});
 }
 
 }  // namespace

@@ -105,6 +105,8 @@ class NeighTable {
   // With NeighOwner::kernel: asks the kernel to resolve (RTM_NEWNEIGH with NTF_USE). May be empty
   // (explain): then nobody is asked, and packets wait.
   std::function<void(int ifindex, Ip4 next_hop)> ask_kernel;
+  // With NeighOwner::kernel: tells the kernel that a next hop answers (MSG_CONFIRM). May be empty.
+  std::function<void(int ifindex, Ip4 next_hop)> confirm_kernel;
 
   Neighbour* lookup(const NetDevice& dev, Ip4 next_hop) const;  // __ipv4_neigh_lookup_noref()
   // neigh_create(): null when gc_thresh3 forbids it (NEIGH_CREATEFAIL).
@@ -155,6 +157,11 @@ int neigh_update(Net& net, Neighbour& neigh, const MacAddr* mac, Nud new_state,
 // The output stages.
 TxResult neigh_output(Net& net, SkbPtr skb, Neighbour& neigh);
 TxResult neigh_resolve_output(Net& net, SkbPtr skb, Neighbour& neigh);
+
+// MSG_CONFIRM: the program knows that the neighbour answers (neigh_confirm()); the same for the
+// next hop of a route, when it is in the table (dst_confirm_neigh()).
+void neigh_confirm(Net& net, Neighbour& neigh);
+void dst_confirm_neigh(Net& net, const Rtable& rt, Ip4 daddr);
 
 // Writes the link's header before skb->data (dev_hard_header()); a device without one is left
 // alone. False: no headroom.

@@ -115,7 +115,7 @@ bool PlanRecorder::take_tail() {
 void PlanRecorder::judge(const Skb& skb) {
   const NetDevice& dev = *skb.dev;
   if (skb.frag_list != nullptr || sk_.gso_size != 0 || skb.tstamp != 0 || skb.tx_flags != 0 ||
-      skb.rt.dev != &dev)
+      skb.opt.optlen != 0 || skb.rt.dev != &dev)
     return refuse(Walk::form);
   if (dev.tx.size() > 1 && !dev.link().xps_cpus.empty() &&
       sk_.tx_queue_mapping.load(std::memory_order_relaxed) != int{skb.queue_mapping})

@@ -135,6 +135,7 @@ void RunEngine::open() {
       // Live's own asks through a descriptor that only this thread has.
       ask_ = std::move(net.neigh->ask_kernel);
       net.neigh->ask_kernel = [this](int ifindex, Ip4 hop) { ask_kernel_soon(ifindex, hop); };
+      net.neigh->confirm_kernel = nullptr;  // the same
       review_policy(true);
       icmp_ = std::make_unique<IcmpWatch>();
       if (!options_.pcap.empty()) {
@@ -169,9 +170,10 @@ void RunEngine::review_policy(bool changed) {
   const bool conntrack = conntrack_watch_.is_on(changed);
   const std::lock_guard rtnl(net.rtnl);
   const bool rule_state = conntrack_watch_.keeps_accounts() && has_chains_out(net.nf->program());
-  const bool moved = conntrack_.exchange(conntrack) != conntrack;
-  if (rule_state_.exchange(rule_state) != rule_state || moved || changed)
-    net.generations.changed(Basis::netfilter);  // flow plans remember what the gate said
+  if (conntrack_.exchange(conntrack) == conntrack &&
+      rule_state_.exchange(rule_state) == rule_state && !changed)
+    return;
+  net.generations.changed(Basis::netfilter);  // flow plans remember what the gate said
 }
 
 void RunEngine::follow() {

@@ -160,6 +160,7 @@ Sock* make_shadow(Net& net, const KernelSocket& k) {
   sk->gso_size = k.gso_size;
   // The kernel decides who may ask for marks and high priorities in a control message.
   sk->privileged = false;
+  sk->no_error_queue = true;
   return sk;
 }
 

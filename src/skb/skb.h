@@ -101,9 +101,10 @@ struct Skb {
   PacketType pkt_type = PacketType::host;
   std::uint8_t pool_class = 0;
   bool ignore_df = false;
-  bool redirected_loop = false;  // a multicast loop copy: accepted without a route on receive
-  std::uint8_t tx_flags = 0;     // kSkbTx*: stamps asked for
-  IpOptionPlaces opt;            // IPCB(skb)->opt: of the options in the header
+  bool redirected_loop = false;      // a multicast loop copy: accepted without a route on receive
+  bool dst_pending_confirm = false;  // MSG_CONFIRM: the neighbour is known to be there
+  std::uint8_t tx_flags = 0;         // kSkbTx*: stamps asked for
+  IpOptionPlaces opt;                // IPCB(skb)->opt: of the options in the header
   std::uint16_t frag_max_size = 0;
   std::uint32_t csum = 0;     // payload's sum while the skb waits for its UDP header
   std::uint64_t began = 0;    // Clock::ticks() at the call, when latency is measured; else 0

@@ -54,6 +54,8 @@ void ip_icmp_error(Sock& sk, const Skb& about, int code, std::uint16_t port, std
                    Ip4 inner_daddr, std::span<const std::uint8_t> payload);
 // This host itself refuses a datagram; only for a socket with IP_RECVERR.
 void ip_local_error(Sock& sk, int code, Ip4 daddr, std::uint16_t port, std::uint32_t info);
+// A MSG_ZEROCOPY call is over: its bytes were copied, and may be changed again.
+void msg_zerocopy_callback(Sock& sk);
 // A packet with stamps asked for passes: kScmTstampSnd or kScmTstampSched.
 void skb_tstamp_tx(const Skb& skb, std::uint32_t type);
 

@@ -2,8 +2,8 @@
 // Multicast groups of a socket.
 //
 // Kernel twin: net/ipv4/igmp.c, ip_mc_join_group(), ip_mc_leave_group(), ip_mc_drop_socket(),
-// ip_mc_find_dev().
-// Differs: no IGMP reports, and no source filters.
+// ip_mc_find_dev(), ip_mc_source().
+// Differs: no IGMP reports; a socket filters by source, its device does not.
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -20,9 +20,7 @@ namespace {
 // By index, by address, or where the group's route goes.
 const NetDevice* ip_mc_find_dev(Net& net, const Sock::Membership& m) {
   if (m.ifindex != 0) return net.dev->by_index(m.ifindex);
-  if (!m.address.is_zero()) {
-    if (const NetDevice* dev = ip_dev_find(net, m.address); dev != nullptr) return dev;
-  }
+  if (!m.address.is_zero()) return ip_dev_find(net, m.address);
   Flow4 fl4;
   fl4.daddr = m.group;
   const auto rt = ip_route_output_flow(net, fl4, nullptr);
@@ -52,7 +50,7 @@ SockResult<void> ip_mc_join_group(Sock& sk, const Sock::Membership& m) {
       if (mine.group == m.group && mine.ifindex == dev->ifindex) return err(EADDRINUSE);
     if (sk.memberships.size() >= static_cast<std::size_t>(sk.net.sysctl().igmp_max_memberships))
       return err(ENOBUFS);
-    sk.memberships.push_back({m.group, m.address, dev->ifindex});
+    sk.memberships.push_back({m.group, m.address, dev->ifindex, m.include});
   }
   std::vector<Ip4> groups = dev->in_dev().mc_groups;
   groups.push_back(m.group);
@@ -92,6 +90,47 @@ void ip_mc_drop_socket(Sock& sk) {
     all.swap(sk.memberships);
   }
   for (const Sock::Membership& m : all) leave(sk.net, m.ifindex, m.group);
+}
+
+SockResult<void> ip_mc_source(Sock& sk, Sock::Membership m, Ip4 source, bool include, bool add,
+                              bool join) {
+  if (join) {  // ip_mc_join_group_ssm()
+    m.include = true;
+    if (auto joined = ip_mc_join_group(sk, m); !joined && joined.error().code != EADDRINUSE)
+      return joined;
+  }
+  if (!m.group.is_multicast()) return err(EINVAL);
+  {
+    const std::lock_guard guard(sk.net.rtnl);
+    const RcuReader reader;
+    const NetDevice* dev = ip_mc_find_dev(sk.net, m);
+    if (dev == nullptr) return err(ENODEV);
+    m.ifindex = dev->ifindex;
+    const std::lock_guard receivers(sk.rx_lock);
+    const auto mine = std::ranges::find_if(sk.memberships, [&m](const Sock::Membership& x) {
+      return x.group == m.group && x.ifindex == m.ifindex;
+    });
+    if (mine == sk.memberships.end()) return err(EINVAL);
+    if (mine->include != include) {
+      if (!mine->sources.empty()) return err(EINVAL);
+      mine->include = include;
+    }
+    std::vector<Ip4>& sources = mine->sources;
+    const auto at = std::ranges::find(sources, source);
+    if (add) {
+      if (sources.size() >= static_cast<std::size_t>(sk.net.sysctl().igmp_max_msf))
+        return err(ENOBUFS);
+      if (at != sources.end()) return err(EADDRNOTAVAIL);
+      sources.push_back(source);
+      return {};
+    }
+    if (at == sources.end()) return err(EADDRNOTAVAIL);
+    if (sources.size() > 1 || !include) {
+      sources.erase(at);
+      return {};
+    }
+  }
+  return ip_mc_leave_group(sk, m);  // to hear nobody is to leave
 }
 
 }  // namespace txp

@@ -2,7 +2,7 @@
 // setsockopt at IPPROTO_IP.
 //
 // Kernel twin: net/ipv4/ip_sockglue.c, do_ip_setsockopt(); net/ipv4/ipmr.c, ip_mroute_setsockopt().
-// Differs: source filters of multicast groups and IPsec policies are unknown; options that only
+// Differs: whole source filters (IP_MSFILTER) and IPsec policies are unknown; options that only
 // concern receiving are kept and tell what they can (put_cmsg.cc).
 #include <netinet/in.h>
 
@@ -122,8 +122,37 @@ bool within(OptValue value, int val, int low, int high) {
   return !value.empty() && val >= low && val <= high;
 }
 
-SockResult<void> exactly(OptValue value, std::size_t size) {
-  return value.size() == size ? err(kUnknown) : err(EINVAL);
+// What the options about sources do.
+struct SourceChange {
+  bool include;
+  bool add;
+  bool join;
+};
+constexpr SourceChange kBlock{false, true, false};
+constexpr SourceChange kUnblock{false, false, false};
+constexpr SourceChange kJoin{true, true, true};
+constexpr SourceChange kLeave{true, false, false};
+
+// struct ip_mreq_source: the group, the interface's address, the source.
+SockResult<void> change_source(Sock& sk, OptValue value, const SourceChange& c) {
+  if (value.size() != sizeof(ip_mreq_source)) return err(EINVAL);
+  const Sock::Membership m{Ip4{load_be32(&value[0])}, Ip4{load_be32(&value[4])}, 0};
+  return ip_mc_source(sk, m, Ip4{load_be32(&value[8])}, c.include, c.add, c.join);
+}
+
+// struct group_source_req (do_mcast_group_source()).
+SockResult<void> change_group_source(Sock& sk, OptValue value, const SourceChange& c) {
+  if (value.size() < sizeof(group_source_req)) return err(EINVAL);
+  const auto g = load<group_source_req>(value);
+  if (g.gsr_group.ss_family != AF_INET || g.gsr_source.ss_family != AF_INET)
+    return err(EADDRNOTAVAIL);
+  const auto address = [value](std::size_t sockaddr_at) {
+    return Ip4{load_be32(&value[sockaddr_at + offsetof(sockaddr_in, sin_addr)])};
+  };
+  const Sock::Membership m{
+      address(offsetof(group_source_req, gsr_group)), {}, static_cast<int>(g.gsr_interface)};
+  return ip_mc_source(sk, m, address(offsetof(group_source_req, gsr_source)), c.include, c.add,
+                      c.join);
 }
 
 SockResult<void> at_least(OptValue value, std::size_t size) {
@@ -197,15 +226,15 @@ SockResult<void> ip_setsockopt(Sock& sk, int optname, OptValue value) {
     case IP_ROUTER_ALERT: return err(EINVAL);  // for raw sockets; the next two too
     case IP_HDRINCL:
     case IP_NODEFRAG: return err(ENOPROTOOPT);
-    case IP_BLOCK_SOURCE:
-    case IP_UNBLOCK_SOURCE:
-    case IP_ADD_SOURCE_MEMBERSHIP:
-    case IP_DROP_SOURCE_MEMBERSHIP: return exactly(value, sizeof(ip_mreq_source));
+    case IP_BLOCK_SOURCE: return change_source(sk, value, kBlock);
+    case IP_UNBLOCK_SOURCE: return change_source(sk, value, kUnblock);
+    case IP_ADD_SOURCE_MEMBERSHIP: return change_source(sk, value, kJoin);
+    case IP_DROP_SOURCE_MEMBERSHIP: return change_source(sk, value, kLeave);
     case IP_MSFILTER: return at_least(value, IP_MSFILTER_SIZE(0));
-    case MCAST_BLOCK_SOURCE:
-    case MCAST_UNBLOCK_SOURCE:
-    case MCAST_JOIN_SOURCE_GROUP:
-    case MCAST_LEAVE_SOURCE_GROUP: return at_least(value, sizeof(group_source_req));
+    case MCAST_BLOCK_SOURCE: return change_group_source(sk, value, kBlock);
+    case MCAST_UNBLOCK_SOURCE: return change_group_source(sk, value, kUnblock);
+    case MCAST_JOIN_SOURCE_GROUP: return change_group_source(sk, value, kJoin);
+    case MCAST_LEAVE_SOURCE_GROUP: return change_group_source(sk, value, kLeave);
     case MCAST_MSFILTER: return at_least(value, GROUP_FILTER_SIZE(0));
     case IP_XFRM_POLICY:
     case IP_IPSEC_POLICY:

@@ -166,7 +166,12 @@ class Sock {
     const std::uint32_t bit = 1U << static_cast<unsigned>(f);
     flags = on ? flags | bit : flags & ~bit;
   }
-  std::uint8_t buf_lock = 0;  // SO_BUF_LOCK: SOCK_SNDBUF_LOCK, SOCK_RCVBUF_LOCK
+  // A shadow of a socket in the kernel, which keeps the program's error queue (`txpath run`): a
+  // send that asks for stamps is the kernel's.
+  bool no_error_queue = false;
+  bool zerocopy = false;                // SO_ZEROCOPY
+  std::atomic<std::uint32_t> zckey{0};  // of the next MSG_ZEROCOPY call
+  std::uint8_t buf_lock = 0;            // SO_BUF_LOCK: SOCK_SNDBUF_LOCK, SOCK_RCVBUF_LOCK
   std::uint64_t max_pacing_rate = ~std::uint64_t{0};  // bytes a second
   std::uint64_t lingertime = 0;                       // seconds
   std::int64_t rcvtimeo = -1;                         // ns; -1: for ever
@@ -221,6 +226,9 @@ class Sock {
     Ip4 group;
     Ip4 address;  // as asked for
     int ifindex;
+    // Source filter (struct ip_sf_socklist): only these, or all but these.
+    bool include = false;        // sfmode == MCAST_INCLUDE
+    std::vector<Ip4> sources{};  // empty: no filter was set
   };
   std::vector<Membership> memberships;  // rx_lock
 

@@ -139,8 +139,8 @@ SockResult<std::size_t> sk_getsockopt(Sock& sk, int optname, OptRoom room) {
     case SO_BSDCOMPAT:
     case SO_ACCEPTCONN:
     case SO_INCOMING_NAPI_ID:
-    case SO_RESERVE_MEM:
-    case SO_ZEROCOPY: return store(room, int{0});
+    case SO_RESERVE_MEM: return store(room, int{0});
+    case SO_ZEROCOPY: return store(room, int{sk.zerocopy});
     case SO_TXREHASH:
     case SO_PASSCRED:
     case SO_PASSSEC:

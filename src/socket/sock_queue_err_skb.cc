@@ -2,8 +2,9 @@
 // What joins and leaves a socket's error queue, and the send stamps that do.
 //
 // Kernel twin: net/core/skbuff.c, sock_queue_err_skb(), __skb_tstamp_tx(),
-// __skb_complete_tx_timestamp().
-// Differs: no hardware stamps; a stamp's packet is copied, not cloned.
+// __skb_complete_tx_timestamp(), __msg_zerocopy_callback().
+// Differs: no hardware stamps; a stamp's packet is copied, not cloned. MSG_ZEROCOPY copies, as the
+// kernel does where a device cannot gather, and says so; its note comes when the call ends.
 #include <cerrno>
 
 #include "dev/netdevice.h"
@@ -23,6 +24,24 @@ bool sock_queue_err_skb(Sock& sk, QueuedError error) {
   sk.rmem_alloc.store(rmem + error.truesize, std::memory_order_relaxed);
   sk.error_queue.push_back(std::move(error));
   return true;
+}
+
+void msg_zerocopy_callback(Sock& sk) {
+  const std::uint32_t id = sk.zckey.fetch_add(1, std::memory_order_relaxed);
+  const std::lock_guard guard(sk.rx_lock);
+  if (!sk.error_queue.empty()) {
+    sock_extended_err& last = sk.error_queue.back().ee;
+    if (last.ee_origin == SO_EE_ORIGIN_ZEROCOPY && last.ee_data + 1 == id) {
+      last.ee_data = id;  // skb_zerocopy_notify_extend()
+      return;
+    }
+  }
+  QueuedError done;
+  done.ee.ee_origin = SO_EE_ORIGIN_ZEROCOPY;
+  done.ee.ee_code = SO_EE_CODE_ZEROCOPY_COPIED;
+  done.ee.ee_info = id;
+  done.ee.ee_data = id;
+  sk.error_queue.push_back(std::move(done));
 }
 
 void skb_tstamp_tx(const Skb& skb, std::uint32_t type) {

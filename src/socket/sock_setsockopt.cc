@@ -2,7 +2,7 @@
 // setsockopt at SOL_SOCKET; the other levels have files of their own.
 //
 // Kernel twin: net/core/sock.c, sk_setsockopt(), sock_set_timestamping().
-// Differs: socket filters, reuseport programs and MSG_ZEROCOPY are unknown; options that only
+// Differs: socket filters and reuseport programs are unknown; options that only
 // concern receiving are kept and have no effect. Where kernels differ, the answers are 6.18's.
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -228,8 +228,9 @@ SockResult<void> sk_setsockopt(Sock& sk, int optname, OptValue value) {
     case SO_DETACH_FILTER: return err(ENOENT);
     case SO_DETACH_REUSEPORT_BPF: return err(sk.reuseport ? ENOENT : EINVAL);
     case SO_ZEROCOPY:
-      if (val == 1) return err(kUnknown);
-      return in_range(val, 0, 0);
+      if (val < 0 || val > 1) return err(EINVAL);
+      sk.zerocopy = on;
+      return {};
     case SO_ATTACH_FILTER:
     case SO_ATTACH_REUSEPORT_CBPF:
       if (value.size() != sizeof(sock_fprog)) return err(EINVAL);

@@ -36,6 +36,10 @@ std::uint32_t rt_tos2priority(std::uint8_t tos);
 [[nodiscard]] SockResult<void> ip_mc_join_group(Sock& sk, const Sock::Membership& m);
 [[nodiscard]] SockResult<void> ip_mc_leave_group(Sock& sk, const Sock::Membership& m);
 void ip_mc_drop_socket(Sock& sk);
+// ip_mc_source(): adds `source` to the filter of group `m`, or takes it away. `include`: only
+// listed sources are heard, else all but them. Joining by a source joins the group.
+[[nodiscard]] SockResult<void> ip_mc_source(Sock& sk, Sock::Membership m, Ip4 source, bool include,
+                                            bool add, bool join);
 
 // An option that is only kept, set and read back as 0 or 1.
 struct FlagOption {

@@ -57,6 +57,7 @@ SockResult<void> socket_level(const Sock& sk, int type, std::span<const std::uin
     case SO_TIMESTAMPING_NEW: {
       const auto flags = value<std::uint32_t>(data);
       if (!flags || (*flags & ~kSofTxRecordMask) != 0) return err(EINVAL);
+      if (sk.no_error_queue) return err(kUnknown);
       ipc.tsflags = (ipc.tsflags & ~kSofTxRecordMask) | *flags;
       return {};
     }

@@ -9,9 +9,11 @@
 #include <netinet/in.h>
 
 #include "ip/ip.h"
+#include "neigh/neighbour.h"
 #include "net.h"
 #include "observe/trace.h"
 #include "route/ip_route.h"
+#include "socket/error_queue.h"
 #include "udp/udp_cmsg_send.h"
 #include "udp/udp_table.h"
 #include "wire/udp.h"
@@ -163,6 +165,7 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
     if (sk.cork.pending) {
       if (auto done = append(net, sk, msg, nullptr, nullptr, corkreq); !done)
         return std::unexpected(udp_sendmsg_failed(net, sk, msg, done.error()));
+      if ((msg.flags & MSG_ZEROCOPY) != 0 && sk.zerocopy) msg_zerocopy_callback(sk);
       return len;
     }
   }
@@ -178,7 +181,10 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   }
   if (question.connected) sk.dst_set(*rt);
   if (question.ipc.addr.is_zero()) question.ipc.addr = fl4.daddr;
-  if ((msg.flags & (MSG_CONFIRM | kMsgProbe)) == (MSG_CONFIRM | kMsgProbe) && len == 0) return 0;
+  if ((msg.flags & (MSG_CONFIRM | kMsgProbe)) == (MSG_CONFIRM | kMsgProbe)) {
+    dst_confirm_neigh(net, *rt, fl4.daddr);
+    if (len == 0) return 0;
+  }
 
   SockResult<void> sent;
   if (!corkreq) {
@@ -195,6 +201,7 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
     sent = append(net, sk, msg, &question, &*rt, corkreq);
   }
   if (!sent) return std::unexpected(udp_sendmsg_failed(net, sk, msg, sent.error()));
+  if ((msg.flags & MSG_ZEROCOPY) != 0 && sk.zerocopy) msg_zerocopy_callback(sk);
   return len;
 }
 

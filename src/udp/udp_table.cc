@@ -128,13 +128,16 @@ Sock* lookup2(Sock* chain, Ip4 saddr, std::uint16_t sport, Ip4 rcv_saddr, std::u
   return result;
 }
 
-// ip_mc_sf_allow() without source filters.
-bool ip_mc_sf_allow(Sock& sk, Ip4 group, int dif) {
+bool ip_mc_sf_allow(Sock& sk, Ip4 group, Ip4 source, int dif) {
   if (!group.is_multicast()) return true;
   const std::lock_guard guard(sk.rx_lock);
-  return sk.mc_all || std::ranges::any_of(sk.memberships, [&](const Sock::Membership& m) {
-           return m.group == group && m.ifindex == dif;
-         });
+  for (const Sock::Membership& m : sk.memberships) {
+    if (m.group != group || m.ifindex != dif) continue;
+    if (m.sources.empty()) return !m.include;
+    const bool listed = std::ranges::find(m.sources, source) != m.sources.end();
+    return listed == m.include;
+  }
+  return sk.mc_all;
 }
 
 bool is_mcast_sock(Sock& sk, Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
@@ -144,7 +147,7 @@ bool is_mcast_sock(Sock& sk, Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uin
   if (sk.inet_dport != 0 && sk.inet_dport != sport) return false;
   if (!sk.inet_rcv_saddr.is_zero() && sk.inet_rcv_saddr != daddr) return false;
   if (!bound_dev_eq(sk, dif)) return false;
-  return ip_mc_sf_allow(sk, daddr, dif);
+  return ip_mc_sf_allow(sk, daddr, saddr, dif);
 }
 
 }  // namespace

@@ -57,6 +57,7 @@ constexpr OptionName kOptions[] = {
     O(SOL_SOCKET, SO_TIMESTAMPNS),
     O(SOL_SOCKET, SO_TXTIME),
     O(SOL_SOCKET, SO_TYPE),
+    O(SOL_SOCKET, SO_ZEROCOPY),
     O(SOL_IP, IP_ADD_MEMBERSHIP),
     O(SOL_IP, IP_BIND_ADDRESS_NO_PORT),
     O(SOL_IP, IP_DROP_MEMBERSHIP),
@@ -96,9 +97,9 @@ struct Named {
 };
 constexpr Named kFlags[] = {
 #define N(name) {#name, name}
-    N(MSG_CONFIRM), N(MSG_DONTROUTE), N(MSG_DONTWAIT), N(MSG_EOR),
-    N(MSG_MORE),    N(MSG_NOSIGNAL),  N(MSG_OOB),      N(MSG_PROXY),
-    N(MSG_PEEK),    N(MSG_TRUNC),     N(MSG_ERRQUEUE), {"MSG_PROBE", 0x10},
+    N(MSG_CONFIRM),  N(MSG_DONTROUTE),    N(MSG_DONTWAIT), N(MSG_EOR),  N(MSG_MORE),
+    N(MSG_NOSIGNAL), N(MSG_OOB),          N(MSG_PROXY),    N(MSG_PEEK), N(MSG_TRUNC),
+    N(MSG_ERRQUEUE), {"MSG_PROBE", 0x10}, N(MSG_ZEROCOPY),
 };
 constexpr Named kConstants[] = {
     N(IP_PMTUDISC_DONT),
