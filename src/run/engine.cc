@@ -170,10 +170,9 @@ void RunEngine::review_policy(bool changed) {
   const bool conntrack = conntrack_watch_.is_on(changed);
   const std::lock_guard rtnl(net.rtnl);
   const bool rule_state = conntrack_watch_.keeps_accounts() && has_chains_out(net.nf->program());
-  if (conntrack_.exchange(conntrack) == conntrack &&
-      rule_state_.exchange(rule_state) == rule_state && !changed)
-    return;
-  net.generations.changed(Basis::netfilter);  // flow plans remember what the gate said
+  const bool moved = conntrack_.exchange(conntrack) != conntrack;
+  if (rule_state_.exchange(rule_state) != rule_state || moved || changed)
+    net.generations.changed(Basis::netfilter);  // flow plans remember what the gate said
 }
 
 void RunEngine::follow() {
