@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 
@@ -21,13 +22,16 @@ namespace {
 
 std::string last_words;
 
+// TXPATH_BPF_LOG=1 shows all that libbpf says, the verifier's log too: for reports of trouble.
 int keep(libbpf_print_level level, const char* format, va_list arguments) {
   if (level > LIBBPF_WARN) return 0;
+  if (std::getenv("TXPATH_BPF_LOG") != nullptr) return std::vfprintf(stderr, format, arguments);
   char line[512];
-  if (std::vsnprintf(line, sizeof line, format, arguments) > 0) {
-    last_words = line;
-    while (!last_words.empty() && last_words.back() == '\n') last_words.pop_back();
-  }
+  if (std::vsnprintf(line, sizeof line, format, arguments) <= 0) return 0;
+  const std::string_view text = line;
+  // Which program it was says more than that the whole was not loaded.
+  if (last_words.find("failed to load: ") != std::string::npos) return 0;
+  last_words = text.substr(0, text.find('\n'));
   return 0;
 }
 

@@ -49,6 +49,7 @@ struct txp_watch_config {
   txp_u64 pidns_dev;                     // whose numbers processes are told by,
   txp_u64 pidns_inode;                   // 0: the first namespace's
   txp_u64 sendmmsg;
+  txp_u64 const_void;  // programs may read arguments that are const void* (6.16)
 };
 
 enum txp_watch_flag {

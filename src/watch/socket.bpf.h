@@ -170,7 +170,8 @@ static __always_inline int on_neigh(txp_u32 point, const struct net_device* dev,
   if (!e) return 0;
   fill_event(e, &a, bpf_ktime_get_ns(), 0, dev, 0);
   no_header(e);
-  if (family == 2) {
+  if (!key) {
+  } else if (family == 2) {
     e->hdr_len = 34;
     e->hdr[12] = 8;
     e->hdr[14] = 0x45;
@@ -187,8 +188,13 @@ static __always_inline int on_neigh(txp_u32 point, const struct net_device* dev,
 }
 
 SEC("?tp_btf/neigh_create")
-int BPF_PROG(on_neigh_create, struct neigh_table* tbl, struct net_device* dev, const void* key,
-             const struct neighbour* n, bool exempt) {
+int on_neigh_create(unsigned long long* ctx) {
+  struct neigh_table* tbl = (void*)ctx[0];
+  struct net_device* dev = (void*)ctx[1];
+  // The neighbour's own copy of the address is not written yet. Only volatile keeps the compiler
+  // from reading the argument where the kernel does not allow it.
+  const void* key = 0;
+  if (cfg.const_void) key = (const void*)*(volatile unsigned long long*)&ctx[2];
   return on_neigh(TXP_POINT_neigh_create, dev, tbl->family, key, 0);
 }
 #define NEIGH(name, value)                                  \

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -135,6 +136,10 @@ void KernelWatch::configure(txp_watch_config& c, bool track) const {
                         SYS_splice, SYS_io_uring_enter})
     c.syscalls[n++] = static_cast<txp_u64>(nr);
   c.sendmmsg = SYS_sendmmsg;
+  utsname kernel{};
+  unsigned major = 0, minor = 0;
+  if (::uname(&kernel) == 0 && std::sscanf(kernel.release, "%u.%u", &major, &minor) == 2)
+    c.const_void = major > 6 || (major == 6 && minor >= 16);
   struct stat pidns{};
   constexpr ino_t kFirst = 0xeffffffc;  // PROC_PID_INIT_INO
   if (::stat("/proc/self/ns/pid", &pidns) == 0 && pidns.st_ino != kFirst) {
@@ -256,8 +261,9 @@ int KernelWatch::on_ring(void* self, void* data, std::size_t len) {
 }
 
 void KernelWatch::on_frame(void* self, int, void* data, std::uint32_t len) {
-  if (len < sizeof(txp_watch_event)) return;
-  const auto& raw = *static_cast<const txp_watch_event*>(data);
+  txp_watch_event raw;  // a perf sample is not aligned
+  if (len < sizeof raw) return;
+  std::memcpy(&raw, data, sizeof raw);
   const std::size_t n = std::min<std::size_t>(len - sizeof raw, raw.len);
   static_cast<KernelWatch*>(self)->tell(raw,
                                         {static_cast<const std::uint8_t*>(data) + sizeof raw, n});
