@@ -108,7 +108,11 @@ class Author {
   void devices_down() {
     if (rnd_.percent(4)) setup("ip link set vc down");
     if (rnd_.percent(2)) setup("ip link set va down");
-    if (rnd_.percent(4)) line("peer ip link set vd down");
+    if (rnd_.percent(4)) {
+      // Without a carrier the device drops the kernel's ARP where nobody sees it, and counts it.
+      setup("ip link set vc arp off");
+      line("peer ip link set vd down");
+    }
     if (rnd_.percent(1)) setup("ip link set lo down");
   }
 

@@ -112,7 +112,8 @@ Result<void> Lab::reset() {
       "addr flush dev lo\n";
   for (const std::string& link : sender_links_)
     lines += fmt::format(
-        "link set {0} up mtu 1500 group default txqueuelen 1000\naddr flush dev {0}\n", link);
+        "link set {0} up arp on mtu 1500 group default txqueuelen 1000\naddr flush dev {0}\n",
+        link);
   lines +=
       "route flush table all\n"
       "neigh flush nud permanent\n"
