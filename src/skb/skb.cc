@@ -45,7 +45,7 @@ std::uint32_t skb_truesize(const Net& net, std::uint32_t linear_size) {
 
 void SkbDeleter::operator()(Skb* skb) const {
 #ifndef NDEBUG
-  assert(!"an skb was destroyed outside consume() and drop()");
+  assert(false && "an skb was destroyed outside consume() and drop()");
 #endif
   Net& net = *skb->net;
   drop(net, Stage::sock_sendmsg, SkbPtr(skb), DropReason::NOT_SPECIFIED);
