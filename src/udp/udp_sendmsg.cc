@@ -174,12 +174,23 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   if (auto asked = ask(net, sk, msg, question); !asked)
     return std::unexpected(udp_sendmsg_failed(net, sk, msg, asked.error()));
   Flow4& fl4 = question.fl4;
+  const bool kept =
+      question.connected && sk.dst_mtu.load(std::memory_order_relaxed) != Sock::kDstNone;
   auto rt = route(net, sk, msg, fl4);
   if (!rt) {
     if (question.connected) sk.dst_reset();
     return std::unexpected(udp_sendmsg_failed(net, sk, msg, rt.error()));
   }
   if (question.connected) sk.dst_set(*rt);
+  if (kept) {
+    // With a kept route the kernel takes the addresses from the corked flow, which connect() wrote:
+    // so did a connect() that failed since, and a corked datagram to somebody else.
+    fl4.saddr = sk.cork.fl4.saddr;
+    if (!corkreq) {
+      fl4.daddr = sk.cork.fl4.daddr;
+      fl4.dport = sk.cork.fl4.dport;
+    }
+  }
   if (question.ipc.addr.is_zero()) question.ipc.addr = fl4.daddr;
   if ((msg.flags & (MSG_CONFIRM | kMsgProbe)) == (MSG_CONFIRM | kMsgProbe)) {
     dst_confirm_neigh(net, *rt, fl4.daddr);

@@ -312,6 +312,11 @@ class Author {
         line(fmt::format("bind {} {}:{}", s, multipath_ ? "0.0.0.0" : source(),
                          rnd_.pick({4000, 4000, 4001}) + i * 100));
       if (rnd_.percent(30)) connect(s);
+      // Most scenarios should send something, whatever else goes wrong in them.
+      if (rnd_.percent(60))
+        line(fmt::format("sendto {} {}:53 len {}", s,
+                         rnd_.pick({"10.77.0.2", "10.77.0.2", "10.78.0.2", "10.1.2.3"}),
+                         rnd_.between(0, 200)));
     }
   }
 
