@@ -130,13 +130,14 @@ int explain(const Arguments& arguments) {
   if (const auto code = parse(app, arguments)) return *code;
 
   if (o.words.empty() && !o.pcap.empty()) return explain_capture(o);
-  const auto question = question_of(o.words);
+  auto question = question_of(o.words);
   if (!question) return complain("explain: " + question.error().what);
 
   Net net(Net::Options{});
   const auto report = fill(net, o.snapshot);
   if (!report) return complain("explain: " + report.error().what);
   warn(*report);
+  question->flow.established = o.ct == "established";
   return tell(explain_flow(net, question->flow, question->payload, ::geteuid()), o);
 }
 

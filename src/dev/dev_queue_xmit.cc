@@ -3,7 +3,7 @@
 // queue's discipline, or the device at once when it has none.
 // Kernel twin: net/core/dev.c (__dev_queue_xmit(), qdisc_pkt_len_init()).
 //
-// Differs: egress hooks (clsact filters, netdev chains) are not run, a packet that would meet one
+// Differs: clsact filters are not run, a packet that would meet one
 // is unknown; an empty clsact is transparent. No net_prio cgroup, no offloaded subordinate devices.
 // Drops: RECURSION_LIMIT (a device that sends into itself) and DEV_READY (a device without a queue
 // that is stopped or busy), both ENETDOWN; TXPATH_UNKNOWN.
@@ -12,6 +12,7 @@
 
 #include "dev/netdevice.h"
 #include "net.h"
+#include "netfilter/nf_hook.h"
 #include "observe/trace.h"
 #include "plan/plan_recorder.h"
 #include "socket/error_queue.h"
@@ -121,6 +122,11 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
   std::string_view text;
   if (meets_unknown(net, dev, kind, text))
     return unknown(net, Stage::dev_queue_xmit, std::move(skb), kind, text);
+  if (dev.nf_egress.get() != nullptr) [[unlikely]] {
+    TxResult result = TxResult::success();
+    skb = nf_hook_egress(net, std::move(skb), dev, result);
+    if (!skb) return result;
+  }
 
   TxQueue& txq = *dev.tx[netdev_pick_tx(net, dev, *skb)];
   if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr) [[unlikely]]

@@ -16,6 +16,7 @@
 #include "drivers/null.h"
 #include "neigh/neighbour.h"
 #include "net.h"
+#include "netfilter/nf_hook.h"
 #include "route/fib.h"
 #include "sched/registry.h"
 
@@ -51,6 +52,7 @@ NetDevice::~NetDevice() {
   delete taps.set(nullptr);
   delete unknown_kind.set(nullptr);
   delete egress_filters.set(nullptr);
+  delete nf_egress.set(nullptr);
 }
 
 DevTable::DevTable(Net& net) : net_(net), map_(new Map), noop_(make_noop()) {}

@@ -8,6 +8,7 @@
 #include "explain/socket_options.h"
 #include "neigh/neighbour.h"
 #include "net.h"
+#include "netfilter/nf_hook.h"
 #include "observe/trace.h"
 #include "socket/sock.h"
 #include "softirq/net_tx_action.h"
@@ -122,6 +123,8 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
   x.flow.dport = q.to_port;
   x.flow.len = payload.size();
   seal(net);
+  net.nf->chance = false;
+  net.nf->conntrack.mode = q.established ? CtMode::established : CtMode::track;
   Trace trace(net.clock);
   std::vector<ReportObject> options;
   {

@@ -30,6 +30,7 @@
 #include "mirror/namespace_reader.h"
 #include "neigh/neighbour.h"
 #include "net.h"
+#include "netfilter/nf_hook.h"
 
 namespace txp {
 
@@ -255,7 +256,8 @@ Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options)
   if (auto subscribed = impl->subscribe(options.notification_buffer); !subscribed)
     return std::unexpected(subscribed.error());
   const std::lock_guard guard(net.rtnl);
-  net.neigh->owner = NeighOwner::kernel;  // first: what is imported arms no timers
+  net.nf->conntrack.mode = CtMode::unknown;  // the kernel's table does not see our packets
+  net.neigh->owner = NeighOwner::kernel;     // first: what is imported arms no timers
   const auto messages = import_all(*impl->reader, impl->mirror, false, options.record);
   if (!messages) return std::unexpected(messages.error());
   impl->report = {

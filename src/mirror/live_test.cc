@@ -195,9 +195,10 @@ TEST_F(LiveFollowing, RulesetIsReadAgainWhenItChanges) {
   hooks = net_.nf->at(NfHook::local_out);
   ASSERT_NE(hooks, nullptr);
   EXPECT_EQ((*hooks)[0].chain->spec.policy, 0U) << "an empty chain drops by its policy";
-  const auto* filters = net_.dev->by_name("va")->egress_filters.get();
-  ASSERT_NE(filters, nullptr);
-  EXPECT_EQ((*filters)[0].kind, "nft-chain");
+  const NfEgress* egress = net_.dev->by_name("va")->nf_egress.get();
+  ASSERT_NE(egress, nullptr);
+  EXPECT_EQ(egress->chains.size(), 1U);
+  EXPECT_EQ(net_.dev->by_name("va")->egress_filters.get(), nullptr);
 }
 
 TEST_F(LiveFollowing, ResyncsWhenNotificationsWereLost) {

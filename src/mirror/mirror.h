@@ -81,7 +81,6 @@ class Mirror {
     std::vector<FilterSpec> filters;
     std::vector<EgressHook> egress_hooks;
     std::vector<EgressHook> old_egress_hooks;  // from begin() to end()
-    std::vector<FilterSpec> nft_egress;        // netdev chains, by commit_ruleset()
     std::set<std::uint32_t> mc_groups;
     std::set<std::uint32_t> old_mc_groups;  // from begin() to end()
     DevFeatures features;
@@ -140,6 +139,8 @@ class Mirror {
   void end_neighs();
   void end_run();
   void commit_ruleset();
+  void commit_egress(std::vector<const NftBaseChain*> chains,
+                     const std::shared_ptr<const NftProgram>& program);
   void commit_devices();
   void commit_sysctls();
 

@@ -219,7 +219,6 @@ void Mirror::commit_devices() {
       std::vector<FilterSpec> all = device.filters;
       for (const EgressHook& h : device.egress_hooks)
         all.push_back({ifindex, 0xfffffff3, h.kind, h.text});
-      for (const FilterSpec& f : device.nft_egress) all.push_back(f);
       net_.dev->set_egress_filters(ifindex, std::move(all));
     }
     if (std::exchange(device.mc_changed, false)) {

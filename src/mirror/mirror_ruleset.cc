@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The namespace's rulesets as hooks of the Net: nf_tables' chains compiled, others unknown.
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -37,30 +38,68 @@ bool hangs_on(const NftChain& c, const NetDevice& dev) {
   return false;
 }
 
+// nf_ct_netns_get() and nf_nat_register_fn(): where the kernel hangs connection tracking, and the
+// translation that asks the chains of type nat.
+void add_conntrack(std::vector<NfHookOps>& hooks,
+                   const std::shared_ptr<const NftProgram>& program) {
+  struct Place {
+    NfHook hook;
+    int priority;
+    NfBuiltin builtin;
+    std::string_view words;
+  };
+  static constexpr auto kPlaces = std::to_array<Place>(
+      {{NfHook::local_out, -200, NfBuiltin::conntrack, "connection tracking"},
+       {NfHook::local_out, -100, NfBuiltin::nat, "destination translation"},
+       {NfHook::post_routing, 100, NfBuiltin::nat, "source translation"},
+       {NfHook::post_routing, 0x7fffffff, NfBuiltin::confirm, "connection tracking"}});
+  for (const Place& p : kPlaces) {
+    NfHookOps ops;
+    ops.hook = p.hook;
+    ops.priority = p.priority;
+    ops.object = {.kind = "conntrack", .text = std::string(p.words)};
+    ops.builtin = p.builtin;
+    ops.program = program;
+    const std::uint32_t hooknum =
+        p.hook == NfHook::local_out ? NF_INET_LOCAL_OUT : NF_INET_POST_ROUTING;
+    if (p.builtin == NfBuiltin::nat)
+      for (const std::unique_ptr<NftBaseChain>& base : program->base_chains)
+        if (base->spec.type == "nat" && base->spec.hooknum == hooknum &&
+            (base->spec.family == NFPROTO_IPV4 || base->spec.family == NFPROTO_INET))
+          ops.nat_chains.push_back(base.get());
+    std::ranges::stable_sort(ops.nat_chains, {},
+                             [](const NftBaseChain* c) { return c->spec.priority; });
+    hooks.push_back(std::move(ops));
+  }
+}
+
 }  // namespace
 
-void Mirror::commit_ruleset() {
-  for (auto& [ifindex, device] : devices_) {
-    device.filters_changed |= !device.nft_egress.empty();
-    device.nft_egress.clear();
+void Mirror::commit_egress(std::vector<const NftBaseChain*> chains,
+                           const std::shared_ptr<const NftProgram>& program) {
+  std::ranges::stable_sort(chains, {}, [](const NftBaseChain* c) { return c->spec.priority; });
+  for (NetDevice* dev : net_.dev->all()) {
+    auto egress = std::make_unique<NfEgress>();
+    for (const NftBaseChain* c : chains)
+      if (hangs_on(c->spec, *dev)) egress->chains.push_back(c);
+    egress->program = program;
+    const bool none = egress->chains.empty();
+    if (none && dev->nf_egress.get() == nullptr) continue;
+    net_.retired.retire(dev->nf_egress.set(none ? nullptr : egress.release()));
   }
+}
+
+void Mirror::commit_ruleset() {
   for (NftChain& c : nft_.chains) c.text = hook_text(c);
   // Null only before the first: state moves from program to program.
   const std::shared_ptr<const NftProgram> old = net_.nf->program();
   const std::shared_ptr<const NftProgram> program = nft_compile(net_, nft_, old.get());
   std::vector<NfHookOps> hooks;
+  std::vector<const NftBaseChain*> egress;
   for (const std::unique_ptr<NftBaseChain>& base : program->base_chains) {
     const NftChain& c = base->spec;
     if (c.family == NFPROTO_NETDEV) {
-      if (c.hooknum != kNetdevEgress || (base->code->first == nullptr && c.policy == NF_ACCEPT))
-        continue;
-      const std::string text = fmt::format("chain netdev {} {} {{ {} }}", c.table, c.name, c.text);
-      for (const NetDevice* dev : net_.dev->all()) {
-        if (!hangs_on(c, *dev)) continue;
-        Device& device = devices_[dev->ifindex];
-        device.filters_changed = true;
-        device.nft_egress.push_back({dev->ifindex, 0xfffffff3, "nft-chain", text});
-      }
+      if (c.hooknum == kNetdevEgress) egress.push_back(base.get());
       continue;
     }
     if (c.family != NFPROTO_IPV4 && c.family != NFPROTO_INET) continue;
@@ -71,12 +110,14 @@ void Mirror::commit_ruleset() {
       ops.hook = NfHook::post_routing;
     else
       continue;
+    if (c.type == "nat") continue;  // asked by the nat hooks
     ops.priority = c.priority;
     ops.object = base->object;
     ops.chain = base.get();
     ops.program = program;
     hooks.push_back(std::move(ops));
   }
+  if (program->tracks) add_conntrack(hooks, program);
   for (const ForeignHook& h : foreign_hooks_) {
     NfHookOps ops;
     ops.hook = h.hook;
@@ -84,6 +125,7 @@ void Mirror::commit_ruleset() {
     ops.object = {.kind = h.kind, .text = h.text};
     hooks.push_back(std::move(ops));
   }
+  commit_egress(std::move(egress), program);
   net_.nf->set_ruleset(std::move(hooks), program);
 }
 

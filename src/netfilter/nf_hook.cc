@@ -12,7 +12,9 @@
 #include <linux/netfilter.h>
 
 #include "net.h"
+#include "netfilter/nf_nat.h"
 #include "netfilter/nft_program.h"
+#include "netfilter/nft_would_pass.h"
 #include "plan/plan_recorder.h"
 
 namespace txp {
@@ -22,11 +24,64 @@ constexpr Stage stage_of(NfHook hook) {
   return hook == NfHook::local_out ? Stage::nf_local_out : Stage::nf_post_routing;
 }
 
+// nf_nat_inet_fn() and nf_nat_ipv4_local_fn(): the first packet of a connection asks the nat chains,
+// every packet is rewritten as they said.
+NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
+  const NfManip manip = pkt.hooknum == NF_INET_LOCAL_OUT ? NfManip::dst : NfManip::src;
+  Skb& skb = pkt.skb;
+  const CtMode mode = pkt.net.nf->conntrack.mode.load();
+  if (mode == CtMode::unknown) {
+    // The chains may still have nothing to say of this packet.
+    for (const NftBaseChain* c : chains)
+      if (const NftResult r = nft_do_chain(pkt, *c); r.code != NftCode::accept) return r;
+    return {};
+  }
+  if (skb.nfct == nullptr) return {};
+  const bool error = skb.ctinfo == CtInfo::related || skb.ctinfo == CtInfo::related_reply;
+  if (error) {
+    if ((skb.nfct->status.load() & (kIpsSrcNat | kIpsDstNat)) == 0) return {};
+    tell_unknown(pkt.net, stage_of(pkt.hooknum == NF_INET_LOCAL_OUT ? NfHook::local_out
+                                                                    : NfHook::post_routing),
+                 skb.trace,
+                 {.kind = "nat", .text = "an ICMP error about a connection with translated addresses"});
+    return {NftCode::unknown};
+  }
+  // Of an established connection the rules are asked as its first packet would have asked them.
+  const bool asks = skb.ctinfo == CtInfo::new_ || mode == CtMode::established;
+  if (asks && !nf_nat_initialized(skb, manip)) {
+    for (const NftBaseChain* c : chains) {
+      if (const NftResult r = nft_do_chain(pkt, *c); r.code != NftCode::accept) return r;
+      if (nf_nat_initialized(skb, manip)) break;
+    }
+    if (!nf_nat_initialized(skb, manip)) nf_nat_null_binding(pkt, manip);
+  }
+  if (!nf_nat_packet(pkt, manip)) return {NftCode::drop};
+  if (manip == NfManip::src) return {};
+  const bool reply = skb.ctinfo == CtInfo::established_reply;
+  const NfTuple& mine = reply ? skb.nfct->reply : skb.nfct->original;
+  const NfTuple& other = reply ? skb.nfct->original : skb.nfct->reply;
+  if (mine.dst == other.src) return {};
+  if (const int failed = ip_route_me_harder(pkt); failed != 0)
+    return {failed == kUnknown ? NftCode::unknown : NftCode::drop, failed};
+  return {};
+}
+
+NftResult run_builtin(NftPkt& pkt, const NfHookOps& ops) {
+  NfConntrack& conntrack = pkt.net.nf->conntrack;
+  if (ops.builtin == NfBuiltin::nat) return run_nat(pkt, ops.nat_chains);
+  if (conntrack.mode.load() == CtMode::unknown) return {};
+  if (ops.builtin == NfBuiltin::conntrack)
+    conntrack.in(pkt.net, pkt.skb);
+  else
+    conntrack.confirm(pkt.net, pkt.skb);
+  return {};
+}
+
 // What one hook says. Of a drop, `error` is the errno.
 NfVerdict run_hook(Net& net, NfHook hook, Skb& skb, const NetDevice* out, const NfHookOps& ops,
                    int& error) {
   error = EPERM;
-  if (ops.chain == nullptr) {
+  if (ops.chain == nullptr && ops.builtin == NfBuiltin::none) {
     const NfVerdict v = ops.function ? ops.function(net, skb) : NfVerdict::unknown;
     if (v == NfVerdict::unknown)
       tell_unknown(net, stage_of(hook), skb.trace, ops.object);
@@ -38,8 +93,16 @@ NfVerdict run_hook(Net& net, NfHook hook, Skb& skb, const NetDevice* out, const 
   pkt.pf = NFPROTO_IPV4;
   pkt.hooknum = hook == NfHook::local_out ? NF_INET_LOCAL_OUT : NF_INET_POST_ROUTING;
   pkt.out = out;
-  const NftResult result = nft_do_base_chain(pkt, *ops.chain);
+  SkbPtr before = skb.trace != nullptr && ops.chain != nullptr ? skb_copy(net, skb) : nullptr;
+  const NftResult result = ops.builtin != NfBuiltin::none ? run_builtin(pkt, ops)
+                                                          : nft_do_base_chain(pkt, *ops.chain);
   if (result.error != 0) error = result.error;
+  if (before) {
+    if (result.code == NftCode::drop && result.error == 0)
+      for (std::string& words : nft_would_pass(net, pkt, *before, *ops.chain))
+        skb.trace->by(stage_of(hook), NamedObject{.kind = "would-pass", .text = std::move(words)});
+    free_skb(std::move(before));
+  }
   switch (result.code) {
     case NftCode::accept: return NfVerdict::accept;
     case NftCode::drop: return NfVerdict::drop;

@@ -9,6 +9,7 @@
 
 #include "base/rcu.h"
 #include "base/result.h"
+#include "netfilter/nf_conntrack.h"
 #include "observe/trace.h"
 #include "skb/skb.h"
 
@@ -22,18 +23,24 @@ inline constexpr std::size_t kNfHookCount = 2;
 
 enum class NfVerdict : std::uint8_t { accept, drop, unknown };
 
+// The engine's own hooks, registered while a ruleset needs them: nf_conntrack_in(),
+// nf_nat_inet_fn(), nf_confirm().
+enum class NfBuiltin : std::uint8_t { none, conntrack, nat, confirm };
+
 // One base chain, or a hook that code registered. Hooks run in order of priority; of equal ones the
 // younger first.
 struct NfHookOps {
   NfHook hook = NfHook::local_out;
   int priority = 0;    // NF_IP_PRI_*
   NamedObject object;  // for the trace: kind "nft-chain", family, table, chain
-  // One of the two. Neither: the hook cannot be evaluated, and every packet that comes here is
+  // One of these. None: the hook cannot be evaluated, and every packet that comes here is
   // unknown. A function whose verdict follows from the flow alone says so to the thread's
   // PlanRecorder (vouch()); otherwise all packets of the flow come here.
   std::function<NfVerdict(Net&, Skb&)> function{};
   const NftBaseChain* chain = nullptr;                  // of `program`
-  std::shared_ptr<const NftProgram> program = nullptr;  // keeps `chain` alive
+  std::shared_ptr<const NftProgram> program = nullptr;  // keeps the chains alive
+  NfBuiltin builtin = NfBuiltin::none;
+  std::vector<const NftBaseChain*> nat_chains{};  // of NfBuiltin::nat, by priority
   bool of_ruleset = false;                              // came with set_ruleset()
 };
 
@@ -56,6 +63,7 @@ class NfHooks {
 
   // Whether rules may roll dice (numgen, meta random, meta cpu). A report says unknown instead.
   bool chance = true;
+  NfConntrack conntrack;
 
  private:
   void publish(std::vector<NfHookOps> all);
@@ -64,6 +72,16 @@ class NfHooks {
   std::shared_ptr<const NftProgram> program_;
   RcuPtr<const std::vector<NfHookOps>> lists_[kNfHookCount];
 };
+
+// The chains of family netdev on a device's egress, by priority.
+struct NfEgress {
+  std::vector<const NftBaseChain*> chains;
+  std::shared_ptr<const NftProgram> program;
+};
+
+// nf_hook_egress(): runs them; the packet comes back when all accepted (its data at the link
+// header). Otherwise it is gone: a drop is NET_XMIT_DROP.
+SkbPtr nf_hook_egress(Net& net, SkbPtr skb, NetDevice& dev, TxResult& result);
 
 // nf_hook(): runs the hooks; the packet comes back when all accepted. Otherwise it is gone and
 // `result` says how (drop: EPERM).

@@ -84,10 +84,12 @@ class Evaluation {
       }
       regs_.verdict.code = NftCode::go_on;
       for (; rule != nullptr; rule = rule->next) {
-        if (trace_ == nullptr)
-          run_rule(*rule);
-        else
+        if (trace_ != nullptr) [[unlikely]]
           run_rule_told(*rule);
+        else if (pkt_.dry) [[unlikely]]
+          run_rule_tweaked(*rule);
+        else
+          run_rule(*rule);
         if (regs_.verdict.code == NftCode::no_match) regs_.verdict.code = NftCode::go_on;
         if (regs_.verdict.code != NftCode::go_on) break;
       }
@@ -121,6 +123,22 @@ class Evaluation {
       eval_expr(*e, regs_, pkt_);
       if (regs_.verdict.code != NftCode::go_on) return;
     }
+  }
+
+  void run_rule_tweaked(const NftRuleCode& rule) {
+    const NftTweak* t = pkt_.tweak != nullptr && pkt_.tweak->rule == &rule ? pkt_.tweak : nullptr;
+    if (t != nullptr && t->expr == nullptr) return regs_.no_match();
+    const NfExpr* ended = nullptr;
+    for (const NfExpr* e = rule.first; e != nullptr && ended == nullptr; e = e->next) {
+      if (t != nullptr && t->expr == e) {
+        if (!t->match) regs_.no_match();
+      } else {
+        e->eval(regs_, pkt_);
+      }
+      if (regs_.verdict.code == NftCode::no_match) ended = e;
+      if (regs_.verdict.code != NftCode::go_on) break;
+    }
+    if (pkt_.visits != nullptr) pkt_.visits->push_back({&rule, ended});
   }
 
   void run_rule_told(const NftRuleCode& rule) {

@@ -29,7 +29,8 @@ bool rules_look_at_ports(Net& net) {
       rules, [](const FibRule& r) { return r.ip_proto != 0 || r.sport || r.dport; });
 }
 
-// 0, a positive errno, or kUnknown.
+}  // namespace
+
 int ip_route_me_harder(NftPkt& pkt) {
   Skb& skb = pkt.skb;
   const Ipv4View ip(skb.network());
@@ -58,8 +59,6 @@ int ip_route_me_harder(NftPkt& pkt) {
   skb.rt = *rt;
   return 0;
 }
-
-}  // namespace
 
 NftResult nft_do_base_chain(NftPkt& pkt, const NftBaseChain& chain) {
   if (chain.spec.type != "route") return nft_do_chain(pkt, chain);

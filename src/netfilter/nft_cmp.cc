@@ -18,6 +18,7 @@ NftCmp::NftCmp(std::uint8_t sreg, std::uint32_t op, std::span<const std::uint8_t
       len_(static_cast<std::uint8_t>(value.size())),
       inverted_(op == NFT_CMP_NEQ),
       op_(static_cast<std::uint8_t>(op)) {
+  compares = true;
   std::memcpy(value_.data(), value.data(), value.size());
   if (op > NFT_CMP_NEQ || value.size() > 4) return;
   std::array<std::uint8_t, 4> mask{};

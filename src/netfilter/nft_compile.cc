@@ -113,6 +113,11 @@ void NftCompiler::tell_counter(const NftCounter& counter) {
   program_.counters.push_back({words_, &counter});
 }
 
+void NftCompiler::needs_conntrack() {
+  if (table_ == nullptr) return;
+  program_.tracks |= table_->family == NFPROTO_IPV4 || table_->family == NFPROTO_INET;
+}
+
 bool NftCompiler::enter(std::uint8_t family, const std::string& table) {
   if (table_ != nullptr && table_->family == family && table_->name == table) return true;
   for (const NftTable& t : program_.tables) {
@@ -361,6 +366,7 @@ void NftCompiler::add_base_chain(const NftChain& c) {
                   .handle = c.handle};
   std::set<const NftChainCode*> seen;
   base->flow_only = flow_only(*base->code, seen);
+  if (c.type == "nat") needs_conntrack();
   program_.base_chains.push_back(std::move(base));
 }
 

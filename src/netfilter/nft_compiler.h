@@ -53,6 +53,8 @@ class NftCompiler {
     return mine;
   }
   void tell_counter(const NftCounter& counter);
+  // The expression rests on connection tracking, which its table's packets then all pass.
+  void needs_conntrack();
 
   Net& net() { return net_; }
   NftProgram& program() { return program_; }

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "skb/skb.h"
 
@@ -15,6 +16,8 @@ namespace txp {
 
 struct NetDevice;
 struct NftChainCode;
+struct NftRuleCode;
+class NfExpr;
 class Sock;
 
 enum class NftCode : std::int32_t {
@@ -70,6 +73,18 @@ struct NftRegs {
   }
 };
 
+// A what-if: `rule` does not match, or its comparison `expr` comes out the other way.
+struct NftTweak {
+  const NftRuleCode* rule = nullptr;
+  const NfExpr* expr = nullptr;  // null: the whole rule
+  bool match = false;            // of expr
+};
+// A rule that was looked at, and the expression that ended it (null: it matched to its end).
+struct NftVisit {
+  const NftRuleCode* rule = nullptr;
+  const NfExpr* ended = nullptr;
+};
+
 // The packet as a hook sees it (struct nft_pktinfo, struct nf_hook_state).
 struct NftPkt {
   Net& net;
@@ -85,6 +100,8 @@ struct NftPkt {
   std::uint32_t thoff = 0;      // from skb.data
   bool dry = false;             // a question of explain's: no state moves, nothing is sent
   std::string* note = nullptr;  // what an expression wants told; set while tracing
+  const NftTweak* tweak = nullptr;         // of a dry run: what is to be otherwise
+  std::vector<NftVisit>* visits = nullptr;  // of a dry run: the rules that were looked at
 
   std::uint32_t network_offset() const {
     return static_cast<std::uint32_t>(skb.network() - skb.data);
@@ -111,6 +128,7 @@ class NfExpr {
 
   const NfExpr* next = nullptr;
   NftFast fast = NftFast::none;
+  bool compares = false;  // ends the rule when something does not hold, and does nothing else
 };
 
 // skb_copy_bits() and skb_store_bits(): `offset` from skb.data, over frag_list. False: outside.

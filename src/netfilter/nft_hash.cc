@@ -3,6 +3,8 @@
 // Kernel twins: net/netfilter/nft_hash.c, include/linux/jhash.h (the algorithm is Bob Jenkins'
 // lookup3, public domain). Differs: a seed that the kernel chose itself, and the symmetric hash,
 // whose key it keeps, are unknown.
+#include "netfilter/nft_hash.h"
+
 #include <bit>
 
 #include <fmt/format.h>
@@ -36,7 +38,33 @@ struct Jenkins {
   }
 };
 
-std::uint32_t jhash(const std::uint8_t* key, std::uint32_t length, std::uint32_t seed) {
+class NftJhash final : public NfExpr {
+ public:
+  NftJhash(std::uint8_t sreg, std::uint8_t dreg, std::uint32_t len, std::uint32_t modulus,
+           std::uint32_t seed, std::uint32_t offset)
+      : sreg_(sreg), dreg_(dreg), len_(len), modulus_(modulus), seed_(seed), offset_(offset) {}
+  void eval(NftRegs& regs, NftPkt&) const override {
+    const std::uint64_t h = nft_jhash(regs.bytes(sreg_), len_, seed_);
+    regs.data[dreg_] = static_cast<std::uint32_t>((h * modulus_) >> 32) + offset_;
+  }
+  NftDepends depends() const override { return NftDepends::flow; }
+  std::string words(const NftRegs& regs) const override {
+    return fmt::format("jhash mod {} seed {:#x} offset {}: {}", modulus_, seed_, offset_,
+                       regs.data[dreg_]);
+  }
+
+ private:
+  std::uint8_t sreg_;
+  std::uint8_t dreg_;
+  std::uint32_t len_;
+  std::uint32_t modulus_;
+  std::uint32_t seed_;
+  std::uint32_t offset_;
+};
+
+}  // namespace
+
+std::uint32_t nft_jhash(const std::uint8_t* key, std::uint32_t length, std::uint32_t seed) {
   constexpr std::uint32_t kInitval = 0xdeadbeef;  // JHASH_INITVAL
   const std::uint32_t start = kInitval + length + seed;
   Jenkins j{start, start, start};
@@ -61,31 +89,11 @@ std::uint32_t jhash(const std::uint8_t* key, std::uint32_t length, std::uint32_t
   return j.c;
 }
 
-class NftJhash final : public NfExpr {
- public:
-  NftJhash(std::uint8_t sreg, std::uint8_t dreg, std::uint32_t len, std::uint32_t modulus,
-           std::uint32_t seed, std::uint32_t offset)
-      : sreg_(sreg), dreg_(dreg), len_(len), modulus_(modulus), seed_(seed), offset_(offset) {}
-  void eval(NftRegs& regs, NftPkt&) const override {
-    const std::uint64_t h = jhash(regs.bytes(sreg_), len_, seed_);
-    regs.data[dreg_] = static_cast<std::uint32_t>((h * modulus_) >> 32) + offset_;
-  }
-  NftDepends depends() const override { return NftDepends::flow; }
-  std::string words(const NftRegs& regs) const override {
-    return fmt::format("jhash mod {} seed {:#x} offset {}: {}", modulus_, seed_, offset_,
-                       regs.data[dreg_]);
-  }
-
- private:
-  std::uint8_t sreg_;
-  std::uint8_t dreg_;
-  std::uint32_t len_;
-  std::uint32_t modulus_;
-  std::uint32_t seed_;
-  std::uint32_t offset_;
-};
-
-}  // namespace
+std::uint32_t nft_jhash2(std::span<const std::uint32_t> words, std::uint32_t seed) {
+  const void* bytes = words.data();
+  return nft_jhash(static_cast<const std::uint8_t*>(bytes),
+                   static_cast<std::uint32_t>(words.size_bytes()), seed);
+}
 
 Result<void> make_nft_hash(NftCompiler& c, Bytes data) {
   Attrs<NFTA_HASH_MAX> a(data, "hash");

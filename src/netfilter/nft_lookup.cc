@@ -20,7 +20,9 @@ class NftLookup final : public NfExpr {
         inverted_(inverted),
         has_dreg_(has_dreg),
         verdict_(verdict),
-        dreg_(dreg) {}
+        dreg_(dreg) {
+    compares = !has_dreg;
+  }
 
   void eval(NftRegs& regs, NftPkt& pkt) const override {
     if (set_.unknown) return regs.unknown();

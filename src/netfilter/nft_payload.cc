@@ -188,8 +188,33 @@ NftDepends NftPayload::depends() const {
 }
 
 std::string NftPayload::words(const NftRegs& regs) const {
+  struct Field {
+    std::uint8_t base;
+    std::uint16_t offset;
+    std::uint8_t len;
+    std::string_view name;
+  };
+  static constexpr auto kFields =
+      std::to_array<Field>({{NFT_PAYLOAD_NETWORK_HEADER, 1, 1, "ip tos"},
+                            {NFT_PAYLOAD_NETWORK_HEADER, 2, 2, "ip length"},
+                            {NFT_PAYLOAD_NETWORK_HEADER, 4, 2, "ip id"},
+                            {NFT_PAYLOAD_NETWORK_HEADER, 6, 2, "ip frag-off"},
+                            {NFT_PAYLOAD_NETWORK_HEADER, 8, 1, "ip ttl"},
+                            {NFT_PAYLOAD_NETWORK_HEADER, 9, 1, "ip protocol"},
+                            {NFT_PAYLOAD_NETWORK_HEADER, 12, 4, "ip saddr"},
+                            {NFT_PAYLOAD_NETWORK_HEADER, 16, 4, "ip daddr"},
+                            {NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, "sport"},
+                            {NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, "dport"}});
+  const std::uint8_t* v = regs.bytes(dreg_);
+  for (const Field& f : kFields) {
+    if (f.base != base_ || f.offset != offset_ || f.len != len_) continue;
+    const std::string value = len_ == 4   ? Ip4{load_be32(v)}.str()
+                              : len_ == 2 ? std::to_string(load_be16(v))
+                                          : std::to_string(*v);
+    return fmt::format("payload load {}: {} ({})", f.name, value, nft_hex({v, len_}));
+  }
   return fmt::format("payload load {} header + {}: {}", base_name(base_), offset_,
-                     nft_hex({regs.bytes(dreg_), len_}));
+                     nft_hex({v, len_}));
 }
 
 Result<void> make_nft_payload(NftCompiler& c, Bytes data) {

@@ -108,6 +108,7 @@ struct NftProgram {
   std::vector<std::unique_ptr<NftBaseChain>> base_chains;
   std::vector<NftCounterPlace> counters;
   std::map<NftStateKey, std::shared_ptr<NftState>> states;
+  bool tracks = false;  // its packets pass connection tracking
 
   NftProgram();
   ~NftProgram();
@@ -126,5 +127,7 @@ NftResult nft_do_chain(NftPkt& pkt, const NftBaseChain& chain);
 // The same with what the chain's type adds: one of type route finds a new route when the packet's
 // addresses, mark or tos changed.
 NftResult nft_do_base_chain(NftPkt& pkt, const NftBaseChain& chain);
+// A new route for a packet whose addresses, mark or tos changed: 0, an errno, or kUnknown.
+int ip_route_me_harder(NftPkt& pkt);
 
 }  // namespace txp

@@ -13,6 +13,7 @@ class NftRange final : public NfExpr {
  public:
   NftRange(std::uint8_t sreg, bool outside, Bytes from, Bytes to)
       : sreg_(sreg), len_(static_cast<std::uint8_t>(from.size())), outside_(outside) {
+    compares = true;
     std::memcpy(from_.data(), from.data(), from.size());
     std::memcpy(to_.data(), to.data(), to.size());
   }

@@ -91,6 +91,7 @@ Skb* SkbPool::get(std::size_t size) {
 
 void SkbPool::put(Skb* skb) {
   skb->trace = nullptr;
+  if (skb->nfct != nullptr) nf_conn_put(std::exchange(skb->nfct, nullptr));
   Free& f = free_[skb->pool_class];
   if (f.count >= kKeep[skb->pool_class]) {
     skb->~Skb();
@@ -184,6 +185,9 @@ void skb_copy_metadata(const Skb& from, Skb& to) {
   to.opt = from.opt;
   to.frag_max_size = from.frag_max_size;
   to.tstamp = from.tstamp;
+  nf_conn_get(from.nfct);
+  nf_conn_put(std::exchange(to.nfct, from.nfct));
+  to.ctinfo = from.ctinfo;
   to.rt = from.rt;
   to.fl4 = from.fl4;
 }

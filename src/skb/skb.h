@@ -16,6 +16,7 @@
 #include <span>
 
 #include "base/clock.h"
+#include "netfilter/nf_conn.h"
 #include "route/rtable.h"
 #include "skb/drop_reason.h"
 #include "wire/ip_options.h"
@@ -74,6 +75,7 @@ struct Skb {
   Sock* sk = nullptr;  // charged socket; skb_set_owner_w() sets, skb_orphan() clears
   NetDevice* dev = nullptr;
   TraceRef trace;
+  NfConn* nfct = nullptr;  // its connection, one reference
 
   // Bytes: head <= data <= tail <= end. Offsets below count from head; 0 is unset.
   std::uint8_t* head = nullptr;
@@ -100,6 +102,7 @@ struct Skb {
   IpSummed ip_summed = IpSummed::none;
   PacketType pkt_type = PacketType::host;
   std::uint8_t pool_class = 0;
+  CtInfo ctinfo = CtInfo::established;
   bool ignore_df = false;
   bool redirected_loop = false;      // a multicast loop copy: accepted without a route on receive
   bool dst_pending_confirm = false;  // MSG_CONFIRM: the neighbour is known to be there

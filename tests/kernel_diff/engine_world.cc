@@ -121,6 +121,7 @@ class EngineWorld final : public World {
     Result<std::unique_ptr<Live>> live = Live::open(*net_, {});
     if (!live) return std::unexpected(live.error());
     live_ = std::move(*live);
+    net_->nf->conntrack.mode = CtMode::track;  // here nobody else sends
     for (const std::string& w : live_->report().warnings) notes_.push_back(w);
     const std::lock_guard guard(net_->rtnl);
     for (NetDevice* dev : net_->dev->all()) {

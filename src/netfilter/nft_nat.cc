@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// nat, masq and redir: the connection's translation, chosen by its first packet.
+// Kernel twins: net/netfilter/nft_nat.c, nft_masq.c, nft_redir.c, nf_nat_masquerade.c,
+// nf_nat_redirect.c. Differs: nothing beyond nf_nat.cc.
+#include <fmt/format.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include "base/byteorder.h"
+#include "net.h"
+#include "netfilter/nf_conntrack.h"
+#include "netfilter/nf_hook.h"
+#include "netfilter/nf_nat.h"
+#include "netfilter/registry.h"
+#include "route/ip_route.h"
+#include "wire/ipv4.h"
+
+namespace txp {
+namespace {
+
+enum class NatKind : std::uint8_t { snat, dnat, masquerade, redirect };
+
+class NftNat final : public NfExpr {
+ public:
+  struct Spec {
+    NatKind kind = NatKind::snat;
+    std::uint32_t flags = 0;
+    std::uint8_t addr_min = 0;  // registers; 0: not given
+    std::uint8_t addr_max = 0;
+    std::uint8_t port_min = 0;
+    std::uint8_t port_max = 0;
+  };
+  explicit NftNat(const Spec& s) : s_(s) {}
+
+  void eval(NftRegs& regs, NftPkt& pkt) const override {
+    if (pkt.net.nf->conntrack.mode.load() == CtMode::unknown) {
+      if (pkt.note != nullptr)
+        *pkt.note = "nat: the kernel's connection tracking does not see what the engine sends";
+      return regs.unknown();
+    }
+    regs.verdict.code = NftCode::accept;
+    if (pkt.dry || pkt.skb.nfct == nullptr) return;
+    NfNatRange r;
+    r.flags = s_.flags;
+    if (s_.addr_min != 0) {
+      r.flags |= NF_NAT_RANGE_MAP_IPS;
+      r.low = Ip4{load_be32(regs.bytes(s_.addr_min))};
+      r.high = Ip4{load_be32(regs.bytes(s_.addr_max))};
+      if ((s_.flags & NF_NAT_RANGE_NETMAP) != 0) netmap(pkt, r);
+    }
+    if (s_.port_min != 0) {
+      r.flags |= NF_NAT_RANGE_PROTO_SPECIFIED;
+      r.port_low = load_be16(regs.bytes(s_.port_min));
+      r.port_high = load_be16(regs.bytes(s_.port_max));
+    }
+    const Ipv4View ip(pkt.skb.network());
+    if (s_.kind == NatKind::masquerade) {
+      if (pkt.skb.nfct->original.src.is_zero()) return;
+      const Ip4 hop = pkt.skb.rt.gateway.is_zero() ? ip.daddr() : pkt.skb.rt.gateway;
+      const Ip4 source = inet_select_addr(pkt.net, pkt.out, hop, kScopeUniverse);
+      if (source.is_zero()) {
+        regs.verdict.code = NftCode::drop;
+        return;
+      }
+      r.flags |= NF_NAT_RANGE_MAP_IPS;
+      r.low = r.high = source;
+    } else if (s_.kind == NatKind::redirect) {
+      r.flags |= NF_NAT_RANGE_MAP_IPS;
+      r.low = r.high = Ip4{0x7f000001};  // of what this host sends
+    }
+    const bool source = s_.kind == NatKind::snat || s_.kind == NatKind::masquerade;
+    regs.verdict.code = nf_nat_setup_info(pkt, r, source ? NfManip::src : NfManip::dst);
+  }
+  NftDepends depends() const override { return NftDepends::state; }
+  std::string words(const NftRegs& regs) const override {
+    static constexpr std::array kNames{"snat", "dnat", "masquerade", "redirect"};
+    std::string text = kNames[static_cast<std::size_t>(s_.kind)];
+    if (s_.addr_min != 0) text += " to " + Ip4{load_be32(regs.bytes(s_.addr_min))}.str();
+    if (s_.port_min != 0) text += fmt::format(" port {}", load_be16(regs.bytes(s_.port_min)));
+    return text;
+  }
+
+ private:
+  // nft_nat_setup_netmap(): the prefix changes, the host's bits stay.
+  void netmap(const NftPkt& pkt, NfNatRange& r) const {
+    const Ipv4View ip(pkt.skb.network());
+    const std::uint32_t mask = ~(r.low.host ^ r.high.host);
+    const Ip4 old = s_.kind == NatKind::snat ? ip.saddr() : ip.daddr();
+    r.low = r.high = Ip4{(old.host & ~mask) | (r.low.host & mask)};
+  }
+  Spec s_;
+};
+
+// Registers of ports: the second is the first when it is not given.
+Result<void> ports_of(NftNat::Spec& s, std::optional<std::uint32_t> min,
+                      std::optional<std::uint32_t> max) {
+  if (!min) return {};
+  const auto low = nft_register(min, 2);
+  if (!low) return std::unexpected(low.error());
+  const auto high = nft_register(max ? max : min, 2);
+  if (!high) return std::unexpected(high.error());
+  s.port_min = *low;
+  s.port_max = *high;
+  return {};
+}
+
+constexpr std::uint32_t kNatFlags = (1U << 7) - 1;  // NF_NAT_RANGE_MASK
+
+}  // namespace
+
+Result<void> make_nft_nat(NftCompiler& c, Bytes data) {
+  c.needs_conntrack();
+  Attrs<NFTA_NAT_MAX> a(data, "nat");
+  NftNat::Spec s;
+  const std::uint32_t type = a.be32(NFTA_NAT_TYPE).value_or(99);
+  if (type > NFT_NAT_DNAT) return fail("nat: no such type");
+  s.kind = type == NFT_NAT_SNAT ? NatKind::snat : NatKind::dnat;
+  // nft_nat_inet_eval(): a rule for IPv6 does nothing to an IPv4 packet.
+  if (a.be32(NFTA_NAT_FAMILY) == NFPROTO_IPV6) return {};
+  s.flags = a.be32(NFTA_NAT_FLAGS).value_or(0);
+  if ((s.flags & ~kNatFlags) != 0) return fail("nat: flags of another kind");
+  if (const auto min = a.be32(NFTA_NAT_REG_ADDR_MIN)) {
+    const auto low = nft_register(min, 4);
+    const auto high = nft_register(a.has(NFTA_NAT_REG_ADDR_MAX) ? a.be32(NFTA_NAT_REG_ADDR_MAX) : min, 4);
+    if (!low || !high) return fail("nat: a wrong register");
+    s.addr_min = *low;
+    s.addr_max = *high;
+  }
+  if (auto ports = ports_of(s, a.be32(NFTA_NAT_REG_PROTO_MIN), a.be32(NFTA_NAT_REG_PROTO_MAX));
+      !ports)
+    return ports;
+  c.emplace<NftNat>(s);
+  return {};
+}
+
+Result<void> make_nft_masq(NftCompiler& c, Bytes data) {
+  c.needs_conntrack();
+  Attrs<NFTA_MASQ_MAX> a(data, "masq");
+  NftNat::Spec s{.kind = NatKind::masquerade, .flags = a.be32(NFTA_MASQ_FLAGS).value_or(0)};
+  if ((s.flags & ~kNatFlags) != 0) return fail("masq: flags of another kind");
+  if (auto ports = ports_of(s, a.be32(NFTA_MASQ_REG_PROTO_MIN), a.be32(NFTA_MASQ_REG_PROTO_MAX));
+      !ports)
+    return ports;
+  c.emplace<NftNat>(s);
+  return {};
+}
+
+Result<void> make_nft_redir(NftCompiler& c, Bytes data) {
+  c.needs_conntrack();
+  Attrs<NFTA_REDIR_MAX> a(data, "redir");
+  NftNat::Spec s{.kind = NatKind::redirect, .flags = a.be32(NFTA_REDIR_FLAGS).value_or(0)};
+  if ((s.flags & ~kNatFlags) != 0) return fail("redir: flags of another kind");
+  if (auto ports = ports_of(s, a.be32(NFTA_REDIR_REG_PROTO_MIN), a.be32(NFTA_REDIR_REG_PROTO_MAX));
+      !ports)
+    return ports;
+  c.emplace<NftNat>(s);
+  return {};
+}
+
+}  // namespace txp
