@@ -9,7 +9,7 @@ packages_build="cmake ninja-build g++ pkg-config ca-certificates
   clang-16 bpftool libbpf-dev libcpp-httplib-dev
   libgtest-dev libgmock-dev"
 # The laboratory of ./demo and of the kernel_diff tests.
-packages_lab="iproute2 ethtool nftables procps util-linux python3"
+packages_lab="iproute2 ethtool nftables iptables procps util-linux python3"
 packages_demo="tshark"
 # ./check --quick.
 packages_quick="clang-format-19 jq tcpdump"

@@ -123,6 +123,8 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
   if (meets_unknown(net, dev, kind, text))
     return unknown(net, Stage::dev_queue_xmit, std::move(skb), kind, text);
   if (dev.nf_egress.get() != nullptr) [[unlikely]] {
+    // Its chains see every packet.
+    if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr) r->refuse(Walk::netfilter);
     TxResult result = TxResult::success();
     skb = nf_hook_egress(net, std::move(skb), dev, result);
     if (!skb) return result;

@@ -74,7 +74,7 @@ struct NetDevice {
   DriverFeatures features;                       // the driver's, read once
   // Where TXPATH cannot follow: "vxlan vx0" and its like. Empty: the engine knows this device.
   RcuPtr<const std::string> unknown_kind;
-  RcuPtr<const NfEgress> nf_egress;  // netdev chains on its egress; null: none
+  RcuPtr<const NfEgress> nf_egress;                      // netdev chains on its egress; null: none
   RcuPtr<const std::vector<FilterSpec>> egress_filters;  // clsact egress; not empty: unknown
 
   std::atomic<std::uint64_t> rx_packets{0};

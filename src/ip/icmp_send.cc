@@ -16,6 +16,7 @@
 #include "ip/ip_options.h"
 #include "neigh/neighbour.h"
 #include "net.h"
+#include "netfilter/nf_conntrack.h"
 #include "route/ip_route.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
@@ -142,6 +143,7 @@ void icmp_send(Net& net, const Skb& about, std::uint8_t type, std::uint8_t code,
   if (!skb) return;
   IcmpHeader{type, code, 0, info}.emit(skb->data);
   copy_from_network(about, quoted, skb->data + kIcmpHlen);
+  if (icmp_is_error(type)) nf_ct_attach(*skb, about);
   push(net, std::move(skb), fl4, *rt, tos, *opt);
 }
 

@@ -110,7 +110,8 @@ void Mirror::commit_ruleset() {
       ops.hook = NfHook::post_routing;
     else
       continue;
-    if (c.type == "nat") continue;  // asked by the nat hooks
+    // Asked by the nat hooks; never, where nothing tracks connections.
+    if (c.type == "nat") continue;
     ops.priority = c.priority;
     ops.object = base->object;
     ops.chain = base.get();

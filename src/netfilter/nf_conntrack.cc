@@ -45,7 +45,9 @@ bool tuple_at(const Skb& skb, std::uint32_t offset, NfTuple& t, std::uint32_t* b
   return true;
 }
 
-std::uint32_t ip_offset(const Skb& skb) { return static_cast<std::uint32_t>(skb.network() - skb.data); }
+std::uint32_t ip_offset(const Skb& skb) {
+  return static_cast<std::uint32_t>(skb.network() - skb.data);
+}
 
 void assign(Skb& skb, NfConn* ct, CtInfo info) {
   nf_conn_put(std::exchange(skb.nfct, ct));
@@ -59,6 +61,14 @@ void nf_conn_get(NfConn* ct) {
 }
 void nf_conn_put(NfConn* ct) {
   if (ct != nullptr && ct->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete ct;
+}
+
+void nf_ct_attach(Skb& skb, const Skb& about) {
+  if (about.nfct == nullptr) return;
+  nf_conn_get(about.nfct);
+  const bool reply =
+      about.ctinfo == CtInfo::established_reply || about.ctinfo == CtInfo::related_reply;
+  assign(skb, about.nfct, reply ? CtInfo::related : CtInfo::related_reply);
 }
 
 NfConntrack::~NfConntrack() {
@@ -129,6 +139,8 @@ void NfConntrack::in(Net& net, Skb& skb) {
 void NfConntrack::confirm(Net& net, Skb& skb) {
   NfConn* ct = skb.nfct;
   if (ct == nullptr || (ct->status.load() & kIpsConfirmed) != 0) return;
+  // An ICMP error about a packet that did not go out makes no connection.
+  if (skb.ctinfo == CtInfo::established_reply || skb.ctinfo == CtInfo::related_reply) return;
   const std::lock_guard guard(mutex_);
   ct->status.fetch_or(kIpsConfirmed);
   ct->expires = net.clock.now() + kUnreplied;

@@ -54,6 +54,9 @@ enum class CtMode : std::uint8_t {
   established,  // every packet is taken as one of a connection that has seen an answer
 };
 
+// nf_ct_attach(): an ICMP error belongs to the connection that it is about.
+void nf_ct_attach(Skb& skb, const Skb& about);
+
 // The connections of a Net. Thread safety: any thread.
 class NfConntrack {
  public:

@@ -24,8 +24,8 @@ constexpr Stage stage_of(NfHook hook) {
   return hook == NfHook::local_out ? Stage::nf_local_out : Stage::nf_post_routing;
 }
 
-// nf_nat_inet_fn() and nf_nat_ipv4_local_fn(): the first packet of a connection asks the nat chains,
-// every packet is rewritten as they said.
+// nf_nat_inet_fn() and nf_nat_ipv4_local_fn(): the first packet of a connection asks the nat
+// chains, every packet is rewritten as they said.
 NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
   const NfManip manip = pkt.hooknum == NF_INET_LOCAL_OUT ? NfManip::dst : NfManip::src;
   Skb& skb = pkt.skb;
@@ -40,10 +40,11 @@ NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
   const bool error = skb.ctinfo == CtInfo::related || skb.ctinfo == CtInfo::related_reply;
   if (error) {
     if ((skb.nfct->status.load() & (kIpsSrcNat | kIpsDstNat)) == 0) return {};
-    tell_unknown(pkt.net, stage_of(pkt.hooknum == NF_INET_LOCAL_OUT ? NfHook::local_out
-                                                                    : NfHook::post_routing),
-                 skb.trace,
-                 {.kind = "nat", .text = "an ICMP error about a connection with translated addresses"});
+    tell_unknown(
+        pkt.net,
+        stage_of(pkt.hooknum == NF_INET_LOCAL_OUT ? NfHook::local_out : NfHook::post_routing),
+        skb.trace,
+        {.kind = "nat", .text = "an ICMP error about a connection with translated addresses"});
     return {NftCode::unknown};
   }
   // Of an established connection the rules are asked as its first packet would have asked them.
@@ -94,8 +95,8 @@ NfVerdict run_hook(Net& net, NfHook hook, Skb& skb, const NetDevice* out, const 
   pkt.hooknum = hook == NfHook::local_out ? NF_INET_LOCAL_OUT : NF_INET_POST_ROUTING;
   pkt.out = out;
   SkbPtr before = skb.trace != nullptr && ops.chain != nullptr ? skb_copy(net, skb) : nullptr;
-  const NftResult result = ops.builtin != NfBuiltin::none ? run_builtin(pkt, ops)
-                                                          : nft_do_base_chain(pkt, *ops.chain);
+  const NftResult result =
+      ops.builtin != NfBuiltin::none ? run_builtin(pkt, ops) : nft_do_base_chain(pkt, *ops.chain);
   if (result.error != 0) error = result.error;
   if (before) {
     if (result.code == NftCode::drop && result.error == 0)

@@ -41,7 +41,7 @@ struct NfHookOps {
   std::shared_ptr<const NftProgram> program = nullptr;  // keeps the chains alive
   NfBuiltin builtin = NfBuiltin::none;
   std::vector<const NftBaseChain*> nat_chains{};  // of NfBuiltin::nat, by priority
-  bool of_ruleset = false;                              // came with set_ruleset()
+  bool of_ruleset = false;                        // came with set_ruleset()
 };
 
 // The hooks of a Net. Readers inside an RcuReader; writers with net.rtnl held.

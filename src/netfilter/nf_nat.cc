@@ -103,8 +103,8 @@ NfTuple unique_tuple(NftPkt& pkt, const NfConn& ct, const NfTuple& current, cons
       if (!ports.used(current)) return current;
     } else {
       NfTuple same = current;
-      if (pkt.net.nf->conntrack.find_source(same, pkt.net.clock.now()) &&
-          in_range(same, r) && !ports.used(same))
+      if (pkt.net.nf->conntrack.find_source(same, pkt.net.clock.now()) && in_range(same, r) &&
+          !ports.used(same))
         return same;
     }
   }
@@ -155,8 +155,8 @@ bool rewrite(Skb& skb, std::uint32_t thoff, std::uint8_t proto, NfManip manip, I
   if (proto == kUdpProto && sum == 0 && !partial) return true;
   std::uint16_t now = 0;
   if (partial) {
-    now = static_cast<std::uint16_t>(
-        ~csum_fold(csum_add(csum_add(Csum{sum}, ~from_addr), to_addr)));
+    now =
+        static_cast<std::uint16_t>(~csum_fold(csum_add(csum_add(Csum{sum}, ~from_addr), to_addr)));
   } else {
     now = replaced(sum, from_addr, to_addr);
     now = replaced(now, csum_partial(old_port, 0), csum_partial(new_port, 0));

@@ -366,7 +366,6 @@ void NftCompiler::add_base_chain(const NftChain& c) {
                   .handle = c.handle};
   std::set<const NftChainCode*> seen;
   base->flow_only = flow_only(*base->code, seen);
-  if (c.type == "nat") needs_conntrack();
   program_.base_chains.push_back(std::move(base));
 }
 

@@ -41,7 +41,7 @@ class NftCtGet final : public NfExpr {
     const NfConn* ct = pkt.skb.nfct;
     const CtInfo info = pkt.skb.ctinfo;
     if (key_ == NFT_CT_STATE) {
-      regs.data[dreg_] = ct != nullptr                ? state_bit(info)
+      regs.data[dreg_] = ct != nullptr               ? state_bit(info)
                          : info == CtInfo::untracked ? kStateUntracked
                                                      : kStateInvalid;
       return;

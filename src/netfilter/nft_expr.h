@@ -97,10 +97,10 @@ struct NftPkt {
   bool l4proto = false;
   std::uint8_t tprot = 0;
   std::uint16_t fragoff = 0;
-  std::uint32_t thoff = 0;      // from skb.data
-  bool dry = false;             // a question of explain's: no state moves, nothing is sent
-  std::string* note = nullptr;  // what an expression wants told; set while tracing
-  const NftTweak* tweak = nullptr;         // of a dry run: what is to be otherwise
+  std::uint32_t thoff = 0;          // from skb.data
+  bool dry = false;                 // a question of explain's: no state moves, nothing is sent
+  std::string* note = nullptr;      // what an expression wants told; set while tracing
+  const NftTweak* tweak = nullptr;  // of a dry run: what is to be otherwise
   std::vector<NftVisit>* visits = nullptr;  // of a dry run: the rules that were looked at
 
   std::uint32_t network_offset() const {

@@ -84,7 +84,10 @@ class NftMetaGet final : public NfExpr {
       }
       case NFT_META_IIFTYPE:
       case NFT_META_OIFTYPE: {
-        const NetDevice* dev = device(pkt, NFT_META_IIFTYPE);
+        // The kernel's iiftype asks for skb->dev, which output has not set yet.
+        const bool unset = pkt.pf == NFPROTO_IPV4 && pkt.hooknum == NF_INET_LOCAL_OUT;
+        const NetDevice* own = unset ? nullptr : skb.dev;
+        const NetDevice* dev = key_ == NFT_META_IIFTYPE ? own : pkt.out;
         if (dev == nullptr) return regs.no_match();
         regs.store16(dreg_, dev->link().type);
         return;

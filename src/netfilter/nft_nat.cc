@@ -122,7 +122,8 @@ Result<void> make_nft_nat(NftCompiler& c, Bytes data) {
   if ((s.flags & ~kNatFlags) != 0) return fail("nat: flags of another kind");
   if (const auto min = a.be32(NFTA_NAT_REG_ADDR_MIN)) {
     const auto low = nft_register(min, 4);
-    const auto high = nft_register(a.has(NFTA_NAT_REG_ADDR_MAX) ? a.be32(NFTA_NAT_REG_ADDR_MAX) : min, 4);
+    const auto high =
+        nft_register(a.has(NFTA_NAT_REG_ADDR_MAX) ? a.be32(NFTA_NAT_REG_ADDR_MAX) : min, 4);
     if (!low || !high) return fail("nat: a wrong register");
     s.addr_min = *low;
     s.addr_max = *high;

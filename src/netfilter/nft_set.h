@@ -70,7 +70,8 @@ class NftSetIntervals {
 };
 
 // Concatenations of intervals (nft_pipapo): each field's bounds cut its values into classes, and a
-// class knows its elements as a bitmap; the packet's element is in all of its fields' classes.
+// class knows its elements as a bitmap; the packet's element is in all of its fields' classes. A
+// large set has lists instead, by the field that parts it best, whose elements are compared.
 class NftSetPipapo {
  public:
   void build(std::span<const std::uint32_t> fields, std::span<const NftElemKey> keys);
@@ -85,6 +86,15 @@ class NftSetPipapo {
     std::vector<std::uint32_t> bitmap;   // class to row of `rows`
     std::vector<std::uint64_t> rows;
   };
+  std::size_t class_of(const Field& f, const std::uint8_t* key) const;
+  void build_lists(std::span<const std::uint32_t> lens, std::span<const NftElemKey> keys);
+  bool inside(std::size_t elem, const std::uint8_t* key) const;
+  std::size_t key_len_ = 0;
+  std::vector<std::uint32_t> list_begin_;  // by class of list_field_; empty: bitmaps are used
+  std::vector<std::int32_t> lists_;        // elements
+  std::size_t list_field_ = 0;
+  std::vector<std::uint8_t> from_;  // whole keys
+  std::vector<std::uint8_t> to_;
   std::size_t words_ = 0;  // of 64 bits a row
   std::vector<Field> fields_;
 };

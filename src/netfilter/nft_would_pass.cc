@@ -17,7 +17,8 @@ constexpr std::size_t kMostAnswers = 4;
 // A dry run over a copy of the packet as it came.
 class DryRun {
  public:
-  DryRun(Net& net, const NftPkt& about, const Skb& before) : net_(net), about_(about), before_(before) {}
+  DryRun(Net& net, const NftPkt& about, const Skb& before)
+      : net_(net), about_(about), before_(before) {}
 
   bool passes(const NftBaseChain& chain, const NftTweak* tweak, std::vector<NftVisit>* visits) {
     SkbPtr skb = skb_copy(net_, before_);
@@ -89,7 +90,8 @@ std::vector<std::string> nft_would_pass(Net& net, const NftPkt& dropped, const S
           answers.push_back(
               fmt::format("if {} did not match: {}", place_of(rule), words_of(rule, *e)));
     } else if (v->ended->compares && tries({&rule, v->ended, true})) {
-      answers.push_back(fmt::format("if {} matched: {}", place_of(rule), words_of(rule, *v->ended)));
+      answers.push_back(
+          fmt::format("if {} matched: {}", place_of(rule), words_of(rule, *v->ended)));
     }
   }
   if (answers.empty() && chain.spec.policy == NF_DROP)

@@ -30,6 +30,7 @@ Result<void> make_nft_limit(NftCompiler& c, Bytes data);
 Result<void> make_nft_log(NftCompiler& c, Bytes data);
 Result<void> make_nft_lookup(NftCompiler& c, Bytes data);
 Result<void> make_nft_masq(NftCompiler& c, Bytes data);
+Result<void> make_nft_match(NftCompiler& c, Bytes data);
 Result<void> make_nft_meta(NftCompiler& c, Bytes data);
 Result<void> make_nft_nat(NftCompiler& c, Bytes data);
 Result<void> make_nft_notrack(NftCompiler& c, Bytes data);
@@ -42,5 +43,6 @@ Result<void> make_nft_redir(NftCompiler& c, Bytes data);
 Result<void> make_nft_reject(NftCompiler& c, Bytes data);
 Result<void> make_nft_rt(NftCompiler& c, Bytes data);
 Result<void> make_nft_socket(NftCompiler& c, Bytes data);
+Result<void> make_nft_target(NftCompiler& c, Bytes data);
 
 }  // namespace txp

@@ -11,6 +11,11 @@
 #include "explain/ip_text.h"
 #include "mirror/mirror.h"
 #include "net.h"
+#include "netfilter/nf_hook.h"
+#include "observe/trace.h"
+#include "wire/ethernet.h"
+#include "wire/ipv4.h"
+#include "wire/udp.h"
 
 namespace {
 
@@ -23,6 +28,36 @@ std::vector<std::uint8_t> with_header(const std::uint8_t* data, std::size_t size
   std::memcpy(message.data(), &h, sizeof h);
   if (size != 0) std::memcpy(message.data() + sizeof h, data, size);
   return message;
+}
+
+// A datagram through the rules that came, told and untold.
+void pass_the_hooks(Net& net) {
+  const RcuReader reader;
+  for (const bool traced : {false, true}) {
+    Trace trace(net.clock);
+    for (const NfHook hook : {NfHook::local_out, NfHook::post_routing}) {
+      SkbPtr skb = alloc_skb(net, 256);
+      skb->reserve(64);
+      Ipv4Header ip;
+      ip.protocol = 17;
+      ip.saddr = Ip4{0x0a4d0001};
+      ip.daddr = Ip4{0x0a4d0002};
+      ip.tot_len = 60;
+      skb->set_network_header();
+      ip.emit(skb->put(kIpHlen));
+      skb->set_transport_header();
+      UdpHeader{4000, 53, 40, 1}.emit(skb->put(kUdpHlen));
+      std::memset(skb->put(32), 'x', 32);
+      skb->protocol = kEthPIp;
+      if (traced) skb->trace = &trace;
+      born(net);
+      TxResult result = TxResult::success();
+      skb = nf_hook(net, hook, std::move(skb), result);
+      if (!skb) continue;
+      delivered(net);
+      consume(std::move(skb));
+    }
+  }
 }
 
 }  // namespace
@@ -55,5 +90,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   (void)mirror.take_featureless();
   mirror.commit();
+  pass_the_hooks(net);
   return 0;
 }

@@ -251,6 +251,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--save", options.random.folder, "Where a random scenario that differs is written")
       ->capture_default_str();
+  app.add_flag("--rulesets", options.random.rulesets,
+               "Random scenarios with a random ruleset each");
   app.add_flag("--text", options.text, "Print the random scenario of --seed instead of playing it");
   app.add_option("FILE", options.files, "Scenarios, or folders of them")->check(CLI::ExistingPath);
   CLI11_PARSE(app, argc, argv);
@@ -270,7 +272,7 @@ int main(int argc, char** argv) {
   }
   if (options.random.seed == 0) options.random.seed = static_cast<std::uint64_t>(time(nullptr));
   if (options.text) {
-    fmt::print("{}", random_scenario(options.random.seed));
+    fmt::print("{}", random_scenario(options.random.seed, options.random.rulesets));
     return 0;
   }
   expand_folders(options.files);

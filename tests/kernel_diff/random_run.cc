@@ -115,7 +115,7 @@ class Worker {
   Tale play(std::uint64_t seed) {
     Tale tale;
     tale.seed = seed;
-    std::string text = random_scenario(seed);
+    std::string text = random_scenario(seed, options_.rulesets);
     Outcome o;
     for (;;) {
       const Result<Scenario> scenario = Scenario::parse(name(seed), text);

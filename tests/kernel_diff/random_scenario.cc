@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernel_diff/random_ruleset.h"
 #include "kernel_diff/random_source.h"
 
 namespace txp::kdiff {
@@ -20,7 +21,8 @@ using std::string;
 // line depends on it.
 class Author {
  public:
-  explicit Author(std::uint64_t seed) : seed_(seed), rnd_(seed) {}
+  Author(std::uint64_t seed, bool with_ruleset)
+      : seed_(seed), with_ruleset_(with_ruleset), rnd_(seed) {}
 
   string write() {
     addresses();
@@ -30,6 +32,7 @@ class Author {
     for (int n = rnd_.between(0, 5); n > 0; --n) route();
     for (int n = rnd_.pick({0, 0, 0, 1, 1, 2, 3}); n > 0; --n) rule();
     for (int n = rnd_.pick({0, 0, 0, 1, 1, 2}); n > 0; --n) sysctl();
+    if (with_ruleset_) text_ += random_ruleset(rnd_);
     devices_down();
     sockets();
     for (int n = rnd_.between(2, 8); n > 0; --n) call();
@@ -445,6 +448,7 @@ class Author {
   using string_view = std::string_view;
 
   const std::uint64_t seed_;
+  const bool with_ruleset_;
   RandomSource rnd_;
   string text_;
   std::vector<string> locals_;
@@ -463,6 +467,8 @@ class Author {
 
 }  // namespace
 
-std::string random_scenario(std::uint64_t seed) { return Author(seed).write(); }
+std::string random_scenario(std::uint64_t seed, bool with_ruleset) {
+  return Author(seed, with_ruleset).write();
+}
 
 }  // namespace txp::kdiff

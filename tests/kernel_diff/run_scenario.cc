@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -362,6 +363,14 @@ WorldRecord run_scenario(const Scenario& scenario, WorldKind kind, const RunOpti
     if (std::filesystem::exists(path)) continue;
     record.skipped = fmt::format("this kernel has no {}", name);
     return record;
+  }
+  for (const std::string& name : scenario.need_programs) {
+    const bool there = std::ranges::any_of(
+        std::array{"/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"},
+        [&](const char* folder) { return std::filesystem::exists(folder + name); });
+    if (there) continue;
+    record.skipped = fmt::format("this host has no {}", name);
+    return end(nullptr);
   }
   const auto wires = scenario.need_vc ? test::Lab::Wires::two : test::Lab::Wires::one;
   Result<void> ready;

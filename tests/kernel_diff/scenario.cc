@@ -367,6 +367,8 @@ Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
           s.need_vc = true;
         else if (need == "once")
           s.need_once = true;
+        else if (need == "program" && i + 1 < words->size())
+          s.need_programs.push_back((*words)[++i]);
         else if (need.find('.') != std::string::npos)
           s.need_sysctls.push_back(need);
         else

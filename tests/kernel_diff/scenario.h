@@ -93,7 +93,8 @@ struct Scenario {
   bool need_root = false;
   bool need_once = false;  // its calls cannot be made twice (--fly)
   bool need_vc = false;
-  std::vector<std::string> need_sysctls;  // skipped on a kernel without them
+  std::vector<std::string> need_sysctls;   // skipped on a kernel without them
+  std::vector<std::string> need_programs;  // skipped on a host without them
   std::vector<Step> steps;
 
   // One sentence with the line number when the text is wrong.

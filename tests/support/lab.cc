@@ -130,6 +130,7 @@ Result<void> Lab::reset() {
       (void)run({"ethtool", "-K", link, "tx", "on", "sg", "on", "gso", "on", "tx-udp-segmentation",
                  "on"});
   }
+  if (touched.ruleset) (void)run({"nft", "flush", "ruleset"});
   if (touched.peer) {
     const InNetNs there(peer_);
     std::string far = "rule add pref 5 ipproto udp blackhole\n";
@@ -162,6 +163,7 @@ Result<void> Lab::in_sender(const std::vector<std::string>& argv, std::string_vi
   if (argv[0] == "sysctl" && argv.size() > 2 && argv[1] == "-w") return sysctl(argv);
   touched_.tc |= argv[0] == "tc";
   touched_.ethtool |= argv[0] == "ethtool";
+  touched_.ruleset |= argv[0] == "nft" || argv[0].starts_with("iptables");
   return run(argv, input);
 }
 

@@ -56,8 +56,9 @@ class Lab {
  private:
   Lab(NetNs sender, NetNs peer) : sender_(std::move(sender)), peer_(std::move(peer)) {}
   struct Touched {
-    bool tc = false;                             // a discipline
-    bool ethtool = false;                        // a feature
+    bool tc = false;       // a discipline
+    bool ethtool = false;  // a feature
+    bool ruleset = false;
     bool peer = false;                           // anything in the peer
     std::map<std::string, std::string> sysctls;  // what each was before
   };
