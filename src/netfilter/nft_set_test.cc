@@ -14,6 +14,16 @@ namespace {
 
 using Key = std::vector<std::uint8_t>;
 
+NftSetSpec spec_of(std::uint32_t key_len, std::uint32_t flags = 0,
+                   std::vector<std::uint32_t> fields = {}) {
+  NftSetSpec s;
+  s.name = "s";
+  s.flags = flags;
+  s.key_len = key_len;
+  s.fields = std::move(fields);
+  return s;
+}
+
 Key key_of(std::uint32_t v, std::size_t len) {
   Key k(len);
   for (std::size_t i = 0; i < len; ++i)
@@ -31,7 +41,7 @@ bool holds(const NftSet& set, const Key& key, Nanos now = 0) {
 
 TEST(NftSet, AnExactKeyIsFoundAndNoOther) {
   for (const std::size_t len : {1U, 2U, 4U, 6U, 8U, 16U}) {
-    NftSet set(NftSetSpec{.name = "s", .key_len = static_cast<std::uint32_t>(len)});
+    NftSet set(spec_of(static_cast<std::uint32_t>(len), 0));
     std::vector<NftElemKey> keys;
     const std::uint32_t most = len == 1 ? 256 : 3000;
     for (std::uint32_t v = 0; v < most; v += 3) keys.push_back({key_of(v, len), {}});
@@ -43,19 +53,18 @@ TEST(NftSet, AnExactKeyIsFoundAndNoOther) {
 
 TEST(NftSet, AnEmptySetHoldsNothing) {
   for (const std::uint32_t flags : {0U, std::uint32_t{NFT_SET_INTERVAL}}) {
-    NftSet set(NftSetSpec{.name = "s", .flags = flags, .key_len = 4});
+    NftSet set(spec_of(4, flags));
     set.build({}, {});
     EXPECT_FALSE(holds(set, key_of(0, 4)));
   }
-  NftSet set(NftSetSpec{.name = "s", .flags = NFT_SET_INTERVAL, .key_len = 8, .fields = {4, 2}});
+  NftSet set(spec_of(8, NFT_SET_INTERVAL, {4, 2}));
   set.build({}, {});
   EXPECT_FALSE(holds(set, Key(8, 0)));
 }
 
 TEST(NftSet, AnIntervalHoldsWhatLiesInside) {
   for (const std::size_t len : {2U, 4U, 8U}) {
-    NftSet set(NftSetSpec{
-        .name = "s", .flags = NFT_SET_INTERVAL, .key_len = static_cast<std::uint32_t>(len)});
+    NftSet set(spec_of(static_cast<std::uint32_t>(len), NFT_SET_INTERVAL));
     std::vector<NftElemKey> keys;
     for (std::uint32_t v = 40; v < 4000; v += 20)
       keys.push_back({key_of(v, len), key_of(v + v % 13, len)});
@@ -76,16 +85,15 @@ INSTANTIATE_TEST_SUITE_P(NftSet, NftConcatenation, ::testing::Values(150, 2000))
 
 TEST_P(NftConcatenation, MatchesInEveryField) {
   Random random(7);
-  NftSet set(
-      NftSetSpec{.name = "s", .flags = NFT_SET_INTERVAL, .key_len = 12, .fields = {4, 2, 1}});
+  NftSet set(spec_of(12, NFT_SET_INTERVAL, {4, 2, 1}));
   const auto field = [&](std::uint32_t most) { return random.u32() % most; };
   std::vector<NftElemKey> keys;
   for (int i = 0; i < GetParam(); ++i) {
     Key low;
     Key high;
-    for (const auto [len, most] : {std::pair{4U, 300U}, {2U, 200U}, {1U, 100U}}) {
+    for (const auto& [len, most] : {std::pair{4U, 300U}, {2U, 200U}, {1U, 100U}}) {
       const std::uint32_t a = field(most);
-      const std::uint32_t b = a + field(GetParam() > 1000 ? 3 : most / 4);
+      const std::uint32_t b = a + field(GetParam() > 1000 ? most / 16 : most / 4);
       Key l = key_of(a, len);
       Key h = key_of(b, len);
       l.resize(4);
@@ -99,7 +107,7 @@ TEST_P(NftConcatenation, MatchesInEveryField) {
   int found = 0;
   for (int i = 0; i < 5000; ++i) {
     Key k;
-    for (const auto [len, most] : {std::pair{4U, 320U}, {2U, 220U}, {1U, 120U}}) {
+    for (const auto& [len, most] : {std::pair{4U, 320U}, {2U, 220U}, {1U, 120U}}) {
       Key part = key_of(field(most), len);
       part.resize(4);
       k.insert(k.end(), part.begin(), part.end());
@@ -117,7 +125,7 @@ TEST_P(NftConcatenation, MatchesInEveryField) {
 }
 
 TEST(NftSet, AnElementPastItsTimeIsGone) {
-  NftSet set(NftSetSpec{.name = "s", .key_len = 2});
+  NftSet set(spec_of(2, 0));
   NftElem e;
   e.expires = 5 * kSecond;
   set.build({{key_of(53, 2), {}}}, {e});
@@ -126,7 +134,7 @@ TEST(NftSet, AnElementPastItsTimeIsGone) {
 }
 
 TEST(NftSet, TheCatchAllElementTakesTheRest) {
-  NftSet set(NftSetSpec{.name = "s", .key_len = 2});
+  NftSet set(spec_of(2, 0));
   set.build({{key_of(53, 2), {}}}, {NftElem{}});
   EXPECT_FALSE(holds(set, key_of(54, 2)));
   set.set_catch_all(NftElem{});

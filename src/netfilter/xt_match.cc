@@ -84,7 +84,9 @@ bool xt_ct_unknown(const NftPkt& pkt) {
 
 XtAnswer xt_conntrack(const XtBytes& b, const NftPkt& pkt) {
   const auto i = xt_info<xt_conntrack_mtinfo3>(b);
-  constexpr std::uint16_t kKnown = XT_CONNTRACK_STATE | XT_CONNTRACK_PROTO | XT_CONNTRACK_DIRECTION;
+  // STATE_ALIAS only tells iptables to print "-m state".
+  constexpr std::uint16_t kKnown =
+      XT_CONNTRACK_STATE | XT_CONNTRACK_PROTO | XT_CONNTRACK_DIRECTION | XT_CONNTRACK_STATE_ALIAS;
   if ((i.match_flags & ~kKnown) != 0 || xt_ct_unknown(pkt)) return XtAnswer::unknown;
   const Skb& skb = pkt.skb;
   if ((i.match_flags & XT_CONNTRACK_STATE) != 0) {
@@ -97,7 +99,7 @@ XtAnswer xt_conntrack(const XtBytes& b, const NftPkt& pkt) {
     const bool inverted = (i.invert_flags & XT_CONNTRACK_STATE) != 0;
     if (((bits & i.state_mask) != 0) == inverted) return XtAnswer::no;
   }
-  const std::uint16_t rest = i.match_flags & ~XT_CONNTRACK_STATE;
+  const std::uint16_t rest = i.match_flags & (XT_CONNTRACK_PROTO | XT_CONNTRACK_DIRECTION);
   if (skb.nfct == nullptr) return answer_of(rest == 0);
   if ((rest & XT_CONNTRACK_DIRECTION) != 0) {
     const bool original =
