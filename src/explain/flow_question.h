@@ -41,7 +41,7 @@ struct FlowQuestion {
   std::optional<std::uint32_t> uid;   // the socket's owner
   std::optional<std::size_t> len;     // payload bytes
   std::string data;                   // file with the payload; "": none
-  bool established = false;           // of a connection that has seen an answer; else a first packet
+  bool established = false;  // of a connection that has seen an answer; else a first packet
 };
 
 // Payload bytes of a question that gives neither `len` nor `data`.

@@ -76,7 +76,10 @@ class NftPayloadSet final : public NfExpr {
   void eval(NftRegs& regs, NftPkt& pkt) const override {
     if (!write({regs.bytes(s_.sreg), s_.len}, pkt)) regs.no_match();
   }
-  NftDepends depends() const override { return NftDepends::flow; }
+  // What is written beyond the flow's own fields is this packet's.
+  NftDepends depends() const override {
+    return NftPayload(s_.base, s_.offset, s_.len, s_.sreg).depends();
+  }
   std::string words(const NftRegs& regs) const override {
     return fmt::format("payload write {} => {} header + {}", nft_hex({regs.bytes(s_.sreg), s_.len}),
                        base_name(s_.base), s_.offset);
