@@ -33,6 +33,8 @@ class PlanRecorder {
   void vouch() { vouched_ = true; }
   // dev_queue_xmit(): the packet has its link header and its queue.
   void device(const Skb& skb);
+  // This datagram says nothing about the flow's next.
+  void only_this() { refuse(Walk::size); }
   // The flow must walk.
   void refuse(Walk why) {
     if (plan_.refused == Walk::first) plan_.refused = why;

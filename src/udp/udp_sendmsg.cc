@@ -12,6 +12,7 @@
 #include "neigh/neighbour.h"
 #include "net.h"
 #include "observe/trace.h"
+#include "plan/plan_recorder.h"
 #include "route/ip_route.h"
 #include "socket/error_queue.h"
 #include "udp/udp_cmsg_send.h"
@@ -125,6 +126,7 @@ SockResult<void> append(Net& net, Sock& sk, const MsgHdr& msg, const Question* f
     ulen += kUdpHlen;
     cork.pending = true;
     cork.fl4 = first->fl4;
+    sk.changed();
     cork.udp_len = 0;
     done = ip_setup_cork(sk, cork, first->ipc, *rt);
   }
@@ -182,6 +184,11 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
     return std::unexpected(udp_sendmsg_failed(net, sk, msg, rt.error()));
   }
   if (question.connected) sk.dst_set(*rt);
+  // The next datagram, whose route is kept, may go elsewhere.
+  if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr && question.connected && !kept)
+    if (sk.cork.fl4.saddr != fl4.saddr || sk.cork.fl4.daddr != fl4.daddr ||
+        sk.cork.fl4.dport != fl4.dport)
+      r->only_this();
   if (kept) {
     // With a kept route the kernel takes the addresses from the corked flow, which connect() wrote:
     // so did a connect() that failed since, and a corked datagram to somebody else.
