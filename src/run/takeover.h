@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which of a program's send calls the engine takes over, and the order between it and the kernel.
-// docs/decisions/0007-run-takeover.md says why it is right.
+// docs/decisions/0008-run-takeover.md says why it is right.
 //
 // A descriptor stays the kernel's UDP socket. For a send on it the engine builds a shadow: a Sock
 // that sends as the kernel's socket would, from what the kernel says of it. The shadow is thrown
