@@ -34,6 +34,10 @@ class [[nodiscard]] TxResult {
   static constexpr TxResult success() { return TxResult(0); }
   static constexpr TxResult drop() { return TxResult(1); }  // NET_XMIT_DROP
   static constexpr TxResult cn() { return TxResult(2); }    // NET_XMIT_CN: congestion notification
+  // Inside a discipline: its filter's action took the packet, or dropped it (__NET_XMIT_STOLEN,
+  // __NET_XMIT_BYPASS). The root's caller sees success().
+  static constexpr TxResult stolen() { return TxResult(kStolen); }
+  static constexpr TxResult bypass() { return TxResult(kBypass); }
   // A negative errno, as the kernel's int carries it.
   static constexpr TxResult error(int code) { return TxResult(-code); }
 
@@ -45,9 +49,15 @@ class [[nodiscard]] TxResult {
     if (value_ < 0) return -value_;
     return value_ == 1 ? ENOBUFS : 0;
   }
+  // net_xmit_drop_count(), for a result that is not ok().
+  constexpr bool counts_as_drop() const { return value_ < 0 || (value_ & kStolen) == 0; }
+  // What leaves a root discipline (NET_XMIT_MASK).
+  constexpr TxResult masked() const { return TxResult(value_ < 0 ? value_ : value_ & 0xffff); }
   friend constexpr bool operator==(TxResult, TxResult) = default;
 
  private:
+  static constexpr int kStolen = 0x10000;
+  static constexpr int kBypass = 0x20000;
   explicit constexpr TxResult(int value) : value_(value) {}
   int value_;
 };

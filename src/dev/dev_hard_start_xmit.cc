@@ -31,7 +31,7 @@ SkbPtr dev_hard_start_xmit(Net& net, SkbPtr chain, NetDevice& dev, TxQueue& txq,
       return chain;
     }
     chain.reset(next);
-    if (chain && txq.stopped.load(std::memory_order_acquire)) {
+    if (chain && txq.xoff()) {
       result = NetdevTx::busy;
       return chain;
     }

@@ -3,10 +3,9 @@
 // queue's discipline, or the device at once when it has none.
 // Kernel twin: net/core/dev.c (__dev_queue_xmit(), qdisc_pkt_len_init()).
 //
-// Differs: clsact filters are not run, a packet that would meet one
-// is unknown; an empty clsact is transparent. No net_prio cgroup, no offloaded subordinate devices.
-// Drops: RECURSION_LIMIT (a device that sends into itself) and DEV_READY (a device without a queue
-// that is stopped or busy), both ENETDOWN; TXPATH_UNKNOWN.
+// Differs: tcx programs are not run, a packet that would meet one is unknown. No net_prio cgroup, no
+// offloaded subordinate devices. Drops: RECURSION_LIMIT (a device that sends into itself) and
+// DEV_READY (a device without a queue that is stopped or busy), both ENETDOWN; TXPATH_UNKNOWN.
 #include <atomic>
 #include <optional>
 
@@ -68,7 +67,7 @@ std::optional<DropReason> refused(const Cpu& cpu, const NetDevice& dev, const Tx
 // Sends a chain under the queue's lock; answers what the device refused.
 SkbPtr xmit_locked(Net& net, Cpu& cpu, SkbPtr chain, NetDevice& dev, TxQueue& txq) {
   const HardTxLock lock(cpu, dev, txq);
-  if (txq.stopped.load(std::memory_order_acquire)) [[unlikely]]
+  if (txq.xoff()) [[unlikely]]
     return chain;
   NetdevTx rc = NetdevTx::ok;
   ++cpu.xmit_recursion;
@@ -130,6 +129,11 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
     if (!skb) return result;
   }
 
+  if (dev.clsact.get() != nullptr) [[unlikely]] {
+    TxResult rc = TxResult::success();
+    skb = sch_handle_egress(net, std::move(skb), dev, rc);
+    if (!skb) return rc;
+  }
   TxQueue& txq = *dev.tx[netdev_pick_tx(net, dev, *skb)];
   if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr) [[unlikely]]
     r->device(*skb);

@@ -18,6 +18,7 @@
 #include "net.h"
 #include "netfilter/nf_hook.h"
 #include "route/fib.h"
+#include "sched/clsact.h"
 #include "sched/registry.h"
 
 namespace txp {
@@ -53,6 +54,7 @@ NetDevice::~NetDevice() {
   delete unknown_kind.set(nullptr);
   delete egress_filters.set(nullptr);
   delete nf_egress.set(nullptr);
+  delete clsact.set(nullptr);
 }
 
 DevTable::DevTable(Net& net) : net_(net), map_(new Map), noop_(make_noop()) {}
@@ -194,7 +196,10 @@ void DevTable::remove_link(int ifindex) {
 void DevTable::attach(NetDevice& dev, std::unique_ptr<Driver> driver) {
   dev.features = driver->features();
   dev.driver = std::move(driver);
-  for (const auto& txq : dev.tx) txq->stopped.store(false, std::memory_order_relaxed);
+  for (const auto& txq : dev.tx) {
+    txq->stopped.store(false, std::memory_order_relaxed);
+    netdev_tx_reset_queue(net_, *txq);
+  }
   net_.generations.changed(Basis::link);
 }
 

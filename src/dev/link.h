@@ -56,6 +56,7 @@ struct Link {
   bool has_xdp = false;
   DevFeatures features;
   std::vector<std::vector<std::uint32_t>> xps_cpus;  // by queue, mask words; empty: no XPS
+  std::vector<std::vector<std::uint32_t>> xps_rxqs;  // the same, by receive queue; goes first
 };
 
 // `ip addr`: one address of an interface.
@@ -82,12 +83,27 @@ struct QdiscSpec {
   std::string text;
 };
 
-// A classifier on an egress hook (clsact) or on a qdisc.
+// `tc class`: a class of a discipline. `options` is the raw TCA_OPTIONS.
+struct ClassSpec {
+  int ifindex = 0;
+  std::string kind;
+  std::uint32_t classid = 0;
+  std::uint32_t parent = 0;  // a class, or the discipline's handle
+  std::vector<std::uint8_t> options;
+  std::string text;
+};
+
+// A classifier on an egress hook (clsact), on a discipline or on a class of one.
 struct FilterSpec {
   int ifindex = 0;
   std::uint32_t parent = 0;
   std::string kind;  // "bpf", "u32", ...
   std::string text;
+  std::uint32_t handle = 0;
+  std::uint32_t chain = 0;
+  std::uint16_t prio = 0;
+  std::uint16_t protocol = 0;  // kEthP*, 3: all
+  std::vector<std::uint8_t> options{};
 };
 
 }  // namespace txp

@@ -13,6 +13,7 @@
 
 #include "base/byteorder.h"
 #include "dev/netdevice.h"
+#include "dev/skb_hash.h"
 #include "net.h"
 #include "observe/trace.h"
 #include "socket/sock.h"
@@ -23,19 +24,6 @@ namespace {
 // reciprocal_scale(): a 32-bit hash onto [0, n).
 unsigned scale(std::uint32_t hash, std::size_t n) {
   return static_cast<unsigned>((std::uint64_t{hash} * n) >> 32);
-}
-
-// skb_get_hash(): the socket's, or one of the addresses and ports.
-std::uint32_t skb_get_hash(Skb& skb) {
-  if (skb.hash != 0) return skb.hash;
-  if (skb.sk != nullptr) skb.hash = skb.sk->txhash.load(std::memory_order_relaxed);
-  if (skb.hash != 0) return skb.hash;
-  std::uint64_t h = (std::uint64_t{skb.fl4.saddr.host} << 32) | skb.fl4.daddr.host;
-  h ^= ((std::uint64_t{skb.fl4.sport} << 16) | skb.fl4.dport) * 0x9e3779b97f4a7c15ULL;
-  h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  h = (h ^ (h >> 27)) * 0x94d049bb133111ebULL;
-  skb.hash = static_cast<std::uint32_t>(h >> 32) | 1;
-  return skb.hash;
 }
 
 // get_xps_queue(): the queues whose mask holds the CPU we run on; -1: none.
@@ -68,6 +56,18 @@ bool queues_differ(const NetDevice& dev) {
 }
 
 }  // namespace
+
+std::uint32_t skb_get_hash(Skb& skb) {
+  if (skb.hash != 0) return skb.hash;
+  if (skb.sk != nullptr) skb.hash = skb.sk->txhash.load(std::memory_order_relaxed);
+  if (skb.hash != 0) return skb.hash;
+  std::uint64_t h = (std::uint64_t{skb.fl4.saddr.host} << 32) | skb.fl4.daddr.host;
+  h ^= ((std::uint64_t{skb.fl4.sport} << 16) | skb.fl4.dport) * 0x9e3779b97f4a7c15ULL;
+  h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  h = (h ^ (h >> 27)) * 0x94d049bb133111ebULL;
+  skb.hash = static_cast<std::uint32_t>(h >> 32) | 1;
+  return skb.hash;
+}
 
 unsigned netdev_pick_tx(Net& net, NetDevice& dev, Skb& skb) {
   enter(net, Stage::netdev_pick_tx, skb);

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/spinlock.h"
 #include "base/sysctl.h"
+#include "dev/dql.h"
 #include "dev/link.h"
 #include "drivers/driver.h"
 #include "observe/counters.h"
@@ -22,6 +23,7 @@
 
 namespace txp {
 
+struct Clsact;
 struct Cpu;
 struct NfEgress;
 
@@ -33,7 +35,14 @@ struct TxQueue {
   std::shared_ptr<Qdisc> qdisc_sleeping;             // the configured one; under rtnl
   Spinlock xmit_lock;                                // HARD_TX_LOCK
   std::atomic<const Cpu*> xmit_lock_owner{nullptr};  // who holds it, to see a device that loops
-  std::atomic<bool> stopped{false};                  // netif_tx_stop_queue()
+  std::atomic<bool> stopped{false};                  // netif_tx_stop_queue(), by the driver
+  std::atomic<bool> stack_xoff{false};               // by the byte queue limit
+  Dql dql;                                           // of a driver that tells what it completed
+  std::atomic<Nanos> trans_start{0};                 // when the driver last took a packet
+  std::atomic<std::uint64_t> trans_timeout{0};       // times that the watchdog found it stuck
+  bool xoff() const {                                // netif_xmit_stopped()
+    return stopped.load(std::memory_order_acquire) || stack_xoff.load(std::memory_order_acquire);
+  }
   Count tx_packets;  // under xmit_lock, or stats_lock when the driver needs none
   Count tx_bytes;
   Spinlock stats_lock;
@@ -68,6 +77,7 @@ struct NetDevice {
   std::vector<std::unique_ptr<TxQueue>> tx;  // fixed in number for the device's life
   // The disciplines of `tc qdisc`: the root first, then an mq's children by queue. Under rtnl.
   std::vector<std::shared_ptr<Qdisc>> qdiscs;
+  std::vector<QdiscTree> qdisc_trees;  // what they were made of, one by one
   std::atomic<std::uint64_t> driver_waiting{0};  // hold_taken(): packets
   RcuPtr<const std::vector<Tap*>> taps;          // null or the taps on this device
   std::unique_ptr<Driver> driver;                // changed only while nothing sends (attach())
@@ -75,7 +85,8 @@ struct NetDevice {
   // Where TXPATH cannot follow: "vxlan vx0" and its like. Empty: the engine knows this device.
   RcuPtr<const std::string> unknown_kind;
   RcuPtr<const NfEgress> nf_egress;                      // netdev chains on its egress; null: none
-  RcuPtr<const std::vector<FilterSpec>> egress_filters;  // clsact egress; not empty: unknown
+  RcuPtr<const std::vector<FilterSpec>> egress_filters;  // not tc's (tcx): unknown
+  RcuPtr<Clsact> clsact;                                 // null: none
 
   std::atomic<std::uint64_t> rx_packets{0};
   std::atomic<std::uint64_t> rx_bytes{0};
@@ -104,11 +115,16 @@ class DevTable {
   void set_in_conf(int ifindex, const InDevConf& conf);
   void set_neigh_parms(int ifindex, const NeighParms& parms);
   void set_mc_groups(int ifindex, std::vector<Ip4> groups);
-  // Rebuilds the device's qdisc tree from the kernel's list (roots, mq children, clsact); equal
-  // ones stay, with their packets and counts. A kind that is not implemented becomes an
-  // UnknownQdisc, which answers unknown for every packet.
-  void set_qdiscs(int ifindex, const std::vector<QdiscSpec>& qdiscs);
+  // Rebuilds the device's qdisc trees from the kernel's list (roots, mq children, clsact, and what
+  // hangs on classes); equal ones stay, with their packets and counts, and filters are changed in
+  // place. A kind that is not implemented becomes an UnknownQdisc, which answers unknown for every
+  // packet.
+  void set_qdiscs(int ifindex, const std::vector<QdiscSpec>& qdiscs,
+                  const std::vector<ClassSpec>& classes = {},
+                  const std::vector<FilterSpec>& filters = {});
   void set_egress_filters(int ifindex, std::vector<FilterSpec> filters);
+  // clsact and the filters of its egress side; a null discipline removes it.
+  void set_clsact(int ifindex, const QdiscSpec* spec, std::vector<FilterSpec> egress);
 
   // Puts `driver` behind a device. Only while nothing sends on it.
   void attach(NetDevice& dev, std::unique_ptr<Driver> driver);
@@ -170,6 +186,13 @@ bool skb_checksum_help(Skb& skb);
 // through Skb::next; null when it was dropped.
 SkbPtr validate_xmit_skb(Net& net, SkbPtr skb, NetDevice& dev);
 SkbPtr validate_xmit_skb_list(Net& net, SkbPtr chain, NetDevice& dev);
+// sch_handle_egress(): clsact's egress filters. Null: they ended the packet, `rc` is the answer.
+SkbPtr sch_handle_egress(Net& net, SkbPtr skb, NetDevice& dev, TxResult& rc);
+// Byte queue limits (netdev_tx_sent_queue() and its like): a driver that tells both what it took
+// and what it completed has its queue stopped at the limit. Others never meet one.
+void netdev_tx_sent_queue(TxQueue& txq, std::uint32_t bytes);
+void netdev_tx_completed_queue(Net& net, TxQueue& txq, std::uint32_t bytes);
+void netdev_tx_reset_queue(Net& net, TxQueue& txq);
 // HARD_TX_LOCK: the queue's transmit lock, unless the driver needs none.
 class HardTxLock {
  public:

@@ -114,6 +114,8 @@ std::string ports_text(std::pair<std::uint16_t, std::uint16_t> range, std::uint1
   return fmt::format("{}", range.first);
 }
 
+}  // namespace
+
 std::string classid_text(std::uint32_t id) {
   const std::uint32_t major = id >> 16;
   const std::uint32_t minor = id & 0xffff;
@@ -121,8 +123,6 @@ std::string classid_text(std::uint32_t id) {
   if (minor == 0) return fmt::format("{:x}:", major);
   return fmt::format("{:x}:{:x}", major, minor);
 }
-
-}  // namespace
 
 DevNames dev_names(const Net& net) {
   return [&net](int ifindex) {

@@ -33,6 +33,8 @@ std::string ip_text(const Link& link, const DevNames& names);        // `ip -o l
 std::string ip_text(const QdiscSpec& qdisc, const DevNames& names);  // `tc qdisc`
 
 // "main", "local", "10": from the well-known names and /etc/iproute2/rt_tables.
+// tc's words for a class or a discipline's handle: "1:10", "1:".
+std::string classid_text(std::uint32_t id);
 std::string table_name(std::uint32_t table);
 
 }  // namespace txp

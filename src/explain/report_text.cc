@@ -134,6 +134,8 @@ std::string sent_sentence(const Explanation& x) {
 std::string queued_sentence(const Explanation& x) {
   for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s) {
     if (s->result != "queued") continue;
+    if (s->stage == Stage::qdisc_enqueue)
+      return fmt::format("queued: it waits at {} for its discipline to let it go", name(s->stage));
     for (auto h = x.stages.rbegin(); h != x.stages.rend(); ++h)
       if (const FieldValue* v = field(h->out, "nexthop"); v != nullptr)
         return fmt::format("queued: it waits at {} until {} has a hardware address", name(s->stage),

@@ -63,6 +63,9 @@ class Attrs {
   std::optional<std::uint32_t> u32(unsigned type) {
     return number<std::uint32_t>(type, MNL_TYPE_U32);
   }
+  std::optional<std::uint64_t> u64(unsigned type) {
+    return number<std::uint64_t>(type, MNL_TYPE_U64);
+  }
   std::optional<std::uint32_t> be32(unsigned type) {
     const auto b = bytes(type, 4);
     return b ? std::optional(load_be32(b->data())) : std::nullopt;

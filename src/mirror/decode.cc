@@ -41,6 +41,8 @@ Result<Decoded> decode_netlink(const Message& m, std::span<const std::uint8_t> p
     case MessageType::del_neigh: return decode_neigh(payload);
     case MessageType::new_qdisc:
     case MessageType::del_qdisc: return decode_qdisc(payload);
+    case MessageType::new_class:
+    case MessageType::del_class: return decode_class(payload);
     case MessageType::new_filter:
     case MessageType::del_filter: return decode_filter(payload);
     case MessageType::new_multicast:
@@ -71,6 +73,7 @@ bool is_deletion(MessageType t) {
     case MessageType::del_nexthop:
     case MessageType::del_neigh:
     case MessageType::del_qdisc:
+    case MessageType::del_class:
     case MessageType::del_filter:
     case MessageType::del_multicast: return true;
     default: return false;

@@ -84,7 +84,7 @@ struct Irrelevant {};
 
 struct Decoded {
   std::variant<Irrelevant, Link, InAddr, Route, RouteException, FibRule, NexthopSpec, NeighSpec,
-               QdiscSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue, NftTable,
+               QdiscSpec, ClassSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue, NftTable,
                NftChain, NftRule, NftSetSpec, NftElemsSpec, NftObjectSpec, XfrmPolicy, ForeignHook,
                EgressHook, PathObstacle>
       what;
@@ -106,6 +106,7 @@ Result<Decoded> decode_rule(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_nexthop(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_neigh(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_qdisc(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_class(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_filter(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_nft_table(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_nft_chain(std::span<const std::uint8_t> payload, std::string_view text);

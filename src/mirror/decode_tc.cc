@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// RTM_NEWQDISC and RTM_NEWTFILTER. Kernel twins: net/sched/sch_api.c (tc_fill_qdisc()),
-// net/sched/cls_api.c (tcf_fill_node()).
+// RTM_NEWQDISC, RTM_NEWTCLASS and RTM_NEWTFILTER. Kernel twins: net/sched/sch_api.c
+// (tc_fill_qdisc()), net/sched/cls_api.c (tcf_fill_node()).
 #include <cmath>
+#include <cstddef>
 
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 
+#include "explain/ip_text.h"
 #include "mirror/attrs.h"
 #include "mirror/decode.h"
 
@@ -39,6 +41,13 @@ std::string time_text(double us) {
   return fmt::format("{:.0f}us", us);
 }
 
+// The kernel's ticks are 64 ns (PSCHED_SHIFT 6), on every machine of our time.
+constexpr double kTicksPerUs = 15.625;
+// tc_calc_xmitsize().
+double bytes_in(std::uint64_t rate, std::uint32_t ticks) {
+  return std::trunc(static_cast<double>(rate) * (ticks / kTicksPerUs) / 1e6);
+}
+
 std::string fifo_text(Bytes options, bool bytes) {
   tc_fifo_qopt o{};
   if (take_header(options, o) == nullptr) return "";
@@ -63,13 +72,8 @@ std::string tbf_text(Bytes options) {
     if (const auto b = a.bytes(type, sizeof v)) std::memcpy(&v, b->data(), sizeof v);
     return v;
   };
-  // The kernel's ticks are 64 ns (PSCHED_SHIFT 6), on every machine of our time.
-  constexpr double kTicksPerUs = 15.625;
   const std::uint64_t rate = rate64(TCA_TBF_RATE64, o.rate.rate);
   const std::uint64_t peak = rate64(TCA_TBF_PRATE64, o.peakrate.rate);
-  const auto bytes_in = [](std::uint64_t r, std::uint32_t ticks) {
-    return std::trunc(static_cast<double>(r) * (ticks / kTicksPerUs) / 1e6);
-  };
   std::string text = " rate " + rate_text(rate) + " burst " + size_text(bytes_in(rate, o.buffer));
   if (peak != 0) {
     text += " peakrate " + rate_text(peak);
@@ -133,6 +137,77 @@ std::string protocol_name(std::uint16_t protocol) {
   }
 }
 
+std::string htb_class_text(Bytes options) {
+  Attrs<TCA_HTB_MAX> a(options);
+  tc_htb_opt o{};
+  const auto parms = a.raw(TCA_HTB_PARMS);
+  if (!parms || take_header(*parms, o) == nullptr) return "";
+  const std::uint64_t rate = a.u64(TCA_HTB_RATE64).value_or(o.rate.rate);
+  const std::uint64_t ceil = a.u64(TCA_HTB_CEIL64).value_or(o.ceil.rate);
+  std::string text;
+  if (o.level == 0) text = fmt::format(" prio {}", o.prio);
+  text += " rate " + rate_text(rate);
+  if (o.rate.overhead != 0) text += fmt::format(" overhead {}", o.rate.overhead);
+  text += " ceil " + rate_text(ceil) + " burst " + size_text(bytes_in(rate, o.buffer)) +
+          " cburst " + size_text(bytes_in(ceil, o.cbuffer));
+  return text;
+}
+
+// htb's options carry a counter: without it an htb that only saw traffic would look changed.
+void forget_direct_packets(std::vector<std::uint8_t>& options) {
+  (void)for_each_attr(options, [&](const nlattr& attr) {
+    const Bytes value = payload(attr);
+    if (mnl_attr_get_type(&attr) != TCA_HTB_INIT || value.size() < sizeof(tc_htb_glob)) return;
+    const auto at = static_cast<std::size_t>(value.data() - options.data());
+    std::memset(options.data() + at + offsetof(tc_htb_glob, direct_pkts), 0,
+                sizeof(tc_htb_glob::direct_pkts));
+  });
+}
+
+std::string class_text(std::string_view kind, Bytes options) {
+  if (kind == "htb") return htb_class_text(options);
+  return "";
+}
+
+// "800::800", as tc prints a u32 handle.
+std::string u32_handle(std::uint32_t handle) {
+  const std::uint32_t table = handle >> 20, bucket = (handle >> 12) & 0xff, node = handle & 0xfff;
+  std::string text = fmt::format("{:x}:", table);
+  if (bucket != 0) text += fmt::format("{:x}", bucket);
+  if (bucket != 0 || node != 0) text += ":";
+  if (node != 0) text += fmt::format("{:x}", node);
+  return text;
+}
+
+std::string u32_text(const FilterSpec& f) {
+  Attrs<TCA_U32_MAX> a(f.options);
+  if (f.handle == 0) return "";
+  std::string text = " fh " + u32_handle(f.handle);
+  if (const auto divisor = a.u32(TCA_U32_DIVISOR); divisor && !a.has(TCA_U32_SEL))
+    return text + fmt::format(" ht divisor {}", *divisor);
+  text += fmt::format(" order {} key ht {:x} bkt {:x}", f.handle & 0xfff, f.handle >> 20,
+                      (f.handle >> 12) & 0xff);
+  if (const auto id = a.u32(TCA_U32_CLASSID)) text += " flowid " + classid_text(*id);
+  if (const auto link = a.u32(TCA_U32_LINK)) text += " link " + u32_handle(*link);
+  tc_u32_sel sel{};
+  const auto raw = a.raw(TCA_U32_SEL);
+  if (!raw || take_header(*raw, sel) == nullptr) return text;
+  Bytes keys = raw->subspan(sizeof sel);
+  for (tc_u32_key key{}; take_header(keys, key) != nullptr; keys = keys.subspan(sizeof key)) {
+    const auto host = [](std::uint32_t be) { return std::byteswap(be); };
+    text += fmt::format(" match {:08x}/{:08x} at {}{}", host(key.val), host(key.mask),
+                        key.offmask != 0 ? "nexthdr+" : "", key.off);
+  }
+  return text;
+}
+
+std::string filter_text(const FilterSpec& f) {
+  if (f.kind == "u32") return u32_text(f);
+  std::string text;
+  if (f.handle != 0) text = fmt::format(" handle {:#x}", f.handle);
+  return text;
+}
+
 }  // namespace
 
 Result<Decoded> decode_qdisc(Bytes bytes) {
@@ -148,10 +223,30 @@ Result<Decoded> decode_qdisc(Bytes bytes) {
   if (!a.error().empty()) return fail(a.error());
   if (q.ifindex <= 0) return fail("no interface index");
   if (q.kind.empty()) return fail("no kind");
+  const std::vector<std::uint8_t> shown = q.options;
+  if (q.kind == "htb") forget_direct_packets(q.options);
   // What follows the place in tc's line; the mirror makes the whole of it.
   if (h.tcm_info != 1) q.text = fmt::format(" refcnt {}", h.tcm_info);
-  q.text += options_text(q.kind, q.options);
+  q.text += options_text(q.kind, shown);
   return Decoded{.what = std::move(q)};
+}
+
+Result<Decoded> decode_class(Bytes bytes) {
+  tcmsg h{};
+  if (take_header(bytes, h) == nullptr) return fail("cut short");
+  Attrs<TCA_MAX> a(bytes.subspan(sizeof h), "class");
+  ClassSpec c;
+  c.ifindex = h.tcm_ifindex;
+  c.classid = h.tcm_handle;
+  c.parent = h.tcm_parent;
+  c.kind = a.text(TCA_KIND, 15).value_or("");
+  if (auto v = a.raw(TCA_OPTIONS)) c.options.assign(v->begin(), v->end());
+  if (!a.error().empty()) return fail(a.error());
+  if (c.ifindex <= 0) return fail("no interface index");
+  if (c.kind.empty()) return fail("no kind");
+  if (h.tcm_info != 0) c.text = fmt::format(" leaf {:x}:", h.tcm_info >> 16);
+  c.text += class_text(c.kind, c.options);
+  return Decoded{.what = std::move(c)};
 }
 
 Result<Decoded> decode_filter(Bytes bytes) {
@@ -161,16 +256,18 @@ Result<Decoded> decode_filter(Bytes bytes) {
   FilterSpec f;
   f.ifindex = h.tcm_ifindex;
   f.parent = h.tcm_parent;
+  f.handle = h.tcm_handle;
   f.kind = a.text(TCA_KIND, 31).value_or("");
-  const std::uint32_t chain = a.u32(TCA_CHAIN).value_or(0);
+  f.chain = a.u32(TCA_CHAIN).value_or(0);
+  f.prio = static_cast<std::uint16_t>(TC_H_MAJ(h.tcm_info) >> 16);
+  f.protocol = std::byteswap(static_cast<std::uint16_t>(TC_H_MIN(h.tcm_info)));
+  if (auto v = a.raw(TCA_OPTIONS)) f.options.assign(v->begin(), v->end());
   if (!a.error().empty()) return fail(a.error());
   if (f.ifindex <= 0) return Decoded{};  // a filter of a shared block
   if (f.kind.empty()) return fail("no kind");
-  const auto proto =
-      static_cast<std::uint16_t>(std::byteswap(static_cast<std::uint16_t>(TC_H_MIN(h.tcm_info))));
-  f.text = fmt::format("protocol {} pref {} {} chain {}", protocol_name(proto),
-                       TC_H_MAJ(h.tcm_info) >> 16, f.kind, chain);
-  if (h.tcm_handle != 0) f.text += fmt::format(" handle {:#x}", h.tcm_handle);
+  f.text = fmt::format("protocol {} pref {} {} chain {}", protocol_name(f.protocol), f.prio, f.kind,
+                       f.chain);
+  f.text += filter_text(f);
   return Decoded{.what = std::move(f)};
 }
 

@@ -16,11 +16,11 @@ namespace {
 // What must be there before what: devices before all, addresses before gateways, next-hop objects
 // before routes.
 constexpr std::array kOrder{
-    MirrorPart::links,     MirrorPart::xps,    MirrorPart::sysctls,       MirrorPart::addrs,
-    MirrorPart::nexthops,  MirrorPart::rules,  MirrorPart::routes,        MirrorPart::exceptions,
-    MirrorPart::neighs,    MirrorPart::qdiscs, MirrorPart::filters,       MirrorPart::egress_hooks,
-    MirrorPart::multicast, MirrorPart::nft,    MirrorPart::foreign_hooks, MirrorPart::xfrm,
-    MirrorPart::obstacles,
+    MirrorPart::links,        MirrorPart::xps,       MirrorPart::sysctls, MirrorPart::addrs,
+    MirrorPart::nexthops,     MirrorPart::rules,     MirrorPart::routes,  MirrorPart::exceptions,
+    MirrorPart::neighs,       MirrorPart::qdiscs,    MirrorPart::classes, MirrorPart::filters,
+    MirrorPart::egress_hooks, MirrorPart::multicast, MirrorPart::nft,     MirrorPart::foreign_hooks,
+    MirrorPart::xfrm,         MirrorPart::obstacles,
 };
 static_assert(kOrder.size() == kMirrorPartCount);
 

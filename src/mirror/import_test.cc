@@ -23,6 +23,7 @@
 #include "net.h"
 #include "netfilter/nf_hook.h"
 #include "route/fib_exceptions.h"
+#include "sched/clsact.h"
 
 namespace txp {
 namespace {
@@ -113,8 +114,10 @@ TEST_F(ImportWays, FiltersOfClsactEgress) {
     GTEST_SKIP() << "this kernel has no cls_bpf";
   ns_.sh("tc filter add dev va ingress protocol ip prio 7 bpf bytecode '1,6 0 0 0,'");
   import();
-  ASSERT_NE(egress(), nullptr);
-  for (const FilterSpec& f : *egress())
+  const Clsact* clsact = net_->dev->by_name("va")->clsact.get();
+  ASSERT_NE(clsact, nullptr);
+  ASSERT_FALSE(clsact->specs.empty());
+  for (const FilterSpec& f : clsact->specs)
     EXPECT_TRUE(f.text.starts_with("filter dev va egress protocol ip pref 5 bpf")) << f.text;
 }
 

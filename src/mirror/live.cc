@@ -60,6 +60,8 @@ std::optional<MessageType> rtnetlink_type(std::uint16_t type) {
     case RTM_DELNEIGH: return MessageType::del_neigh;
     case RTM_NEWQDISC: return MessageType::new_qdisc;
     case RTM_DELQDISC: return MessageType::del_qdisc;
+    case RTM_NEWTCLASS: return MessageType::new_class;
+    case RTM_DELTCLASS: return MessageType::del_class;
     case RTM_NEWTFILTER: return MessageType::new_filter;
     case RTM_DELTFILTER: return MessageType::del_filter;
     case 56:  // RTM_NEWMULTICAST, in the headers since 6.14
@@ -231,8 +233,8 @@ Result<void> Live::Impl::reread_stale() {
   for (const MirrorPart part :
        {MirrorPart::xps, MirrorPart::sysctls, MirrorPart::addrs, MirrorPart::nexthops,
         MirrorPart::rules, MirrorPart::routes, MirrorPart::exceptions, MirrorPart::qdiscs,
-        MirrorPart::filters, MirrorPart::egress_hooks, MirrorPart::multicast, MirrorPart::nft,
-        MirrorPart::foreign_hooks, MirrorPart::xfrm, MirrorPart::obstacles}) {
+        MirrorPart::classes, MirrorPart::filters, MirrorPart::egress_hooks, MirrorPart::multicast,
+        MirrorPart::nft, MirrorPart::foreign_hooks, MirrorPart::xfrm, MirrorPart::obstacles}) {
     if (!mirror.stale(part)) continue;
     if (auto read = reread(part); !read) return read;
   }

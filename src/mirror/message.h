@@ -40,6 +40,8 @@ enum class MessageType : std::uint8_t {
   nft_object,
   xfrm_policy,
   features,
+  new_class,
+  del_class,
   // Ours. `raw` is text.
   xps,
   sysctl,
@@ -76,6 +78,8 @@ inline constexpr std::array kMessageNames =
                                      "NFT_MSG_NEWOBJ",
                                      "XFRM_MSG_NEWPOLICY",
                                      "ETHTOOL_MSG_FEATURES_GET_REPLY",
+                                     "RTM_NEWTCLASS",
+                                     "RTM_DELTCLASS",
                                      "xps",
                                      "sysctl",
                                      "nf-hook",

@@ -40,6 +40,18 @@ bool kind_is_lockless(const Link& l) {
   return (l.flags & kIffLoopback) != 0 || std::ranges::find(kKinds, l.kind) != std::end(kKinds);
 }
 
+// tc's lines.
+std::string words(const ClassSpec& c, const DevNames& names) {
+  return fmt::format("class {} {} dev {} {}{}", c.kind, classid_text(c.classid), names(c.ifindex),
+                     c.parent == 0xffffffff ? "root" : "parent " + classid_text(c.parent), c.text);
+}
+std::string words(const FilterSpec& f, const DevNames& names) {
+  constexpr std::uint32_t kClsactEgress = 0xfffffff3;
+  const std::string dev = names(f.ifindex);
+  if (f.parent == kClsactEgress) return fmt::format("filter dev {} egress {}", dev, f.text);
+  return fmt::format("filter dev {} parent {} {}", dev, classid_text(f.parent), f.text);
+}
+
 }  // namespace
 
 std::uint64_t route_hash(const Route& r) {
@@ -96,7 +108,8 @@ void Mirror::link_changed(const Link& link, const NetDevice* old) {
     if (was.name != link.name) set_stale(sysctls, true);
   }
   // The kernel does not say which routes, next hops and disciplines went or came with a link.
-  for (const MirrorPart p : {routes, nexthops, qdiscs, multicast}) set_stale(p, true);
+  for (const MirrorPart p : {routes, nexthops, qdiscs, classes, filters, multicast})
+    set_stale(p, true);
 }
 
 void Mirror::link_went(int ifindex) {
@@ -267,7 +280,11 @@ Result<void> Mirror::add(NeighSpec&& n, const Decoded& d) {
 }
 
 Result<void> Mirror::add(QdiscSpec&& q, const Decoded& d) {
-  if (left_to_reader(MirrorPart::qdiscs)) return {};
+  if (left_to_reader(MirrorPart::qdiscs)) {
+    set_stale(MirrorPart::classes, true);
+    set_stale(MirrorPart::filters, true);
+    return {};
+  }
   const NetDevice* dev = net_.dev->by_index(q.ifindex);
   if (dev == nullptr) return {};
   Device& device = devices_[q.ifindex];
@@ -282,13 +299,41 @@ Result<void> Mirror::add(QdiscSpec&& q, const Decoded& d) {
   return {};
 }
 
+// A change of disciplines or classes goes unsaid where the kernel makes or moves others with it.
+Result<void> Mirror::add(ClassSpec&& c, const Decoded& d) {
+  if (left_to_reader(MirrorPart::classes)) return {};
+  if (net_.dev->by_index(c.ifindex) == nullptr) return {};
+  Device& device = devices_[c.ifindex];
+  if (device.classes.size() > 65536) return fail("more classes than a device can have");
+  device.qdiscs_changed = true;
+  std::erase_if(device.classes,
+                [&c](const ClassSpec& o) { return o.classid == c.classid && o.kind == c.kind; });
+  if (d.deleted) return {};
+  c.text = words(c, dev_names(net_));
+  device.classes.push_back(std::move(c));
+  return {};
+}
+
 Result<void> Mirror::add(FilterSpec&& f, const Decoded& d) {
   if (left_to_reader(MirrorPart::filters)) return {};
   constexpr std::uint32_t kClsactEgress = 0xfffffff3;
-  if (f.parent != kClsactEgress || net_.dev->by_index(f.ifindex) == nullptr) return {};
+  constexpr std::uint32_t kClsactIngress = 0xfffffff2;
+  const NetDevice* dev = net_.dev->by_index(f.ifindex);
+  if (dev == nullptr || f.parent == kClsactIngress) return {};
   Device& device = devices_[f.ifindex];
+  if (device.qdisc_filters.size() > 65536) return fail("more filters than a device can have");
+  if (f.parent != kClsactEgress) {
+    device.qdiscs_changed = true;
+    f.text = words(f, dev_names(net_));
+    std::erase_if(device.qdisc_filters, [&f](const FilterSpec& o) {
+      return o.parent == f.parent && o.chain == f.chain && o.prio == f.prio &&
+             o.handle == f.handle && o.kind == f.kind;
+    });
+    if (!d.deleted) device.qdisc_filters.push_back(std::move(f));
+    return {};
+  }
   device.filters_changed = true;
-  f.text = fmt::format("filter dev {} egress {}", net_.dev->by_index(f.ifindex)->name(), f.text);
+  f.text = words(f, dev_names(net_));
   if (d.deleted)
     std::erase_if(device.filters, [&f](const FilterSpec& o) { return o.text == f.text; });
   else
@@ -395,9 +440,8 @@ std::string Mirror::text(const Message& message, const Decoded& decoded) const {
     std::string operator()(const NexthopSpec& x) const { return ip_text(x, names); }
     std::string operator()(const NeighSpec& x) const { return ip_text(x, names); }
     std::string operator()(const QdiscSpec& x) const { return ip_text(x, names); }
-    std::string operator()(const FilterSpec& x) const {
-      return fmt::format("filter dev {} {}", names(x.ifindex), x.text);
-    }
+    std::string operator()(const ClassSpec& x) const { return words(x, names); }
+    std::string operator()(const FilterSpec& x) const { return words(x, names); }
     std::string operator()(const McGroup& x) const {
       return fmt::format("{} inet {}", names(x.ifindex), x.group.str());
     }

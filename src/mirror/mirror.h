@@ -30,6 +30,7 @@ enum class MirrorPart : std::uint8_t {
   exceptions,
   neighs,
   qdiscs,
+  classes,
   filters,
   multicast,
   egress_hooks,
@@ -40,7 +41,7 @@ enum class MirrorPart : std::uint8_t {
   sysctls,
   xps,
 };
-inline constexpr std::size_t kMirrorPartCount = 17;
+inline constexpr std::size_t kMirrorPartCount = 18;
 
 // Everything with net.rtnl held. Thread safety: none of its own.
 class Mirror {
@@ -78,7 +79,9 @@ class Mirror {
  private:
   struct Device {
     std::vector<QdiscSpec> qdiscs;
-    std::vector<FilterSpec> filters;
+    std::vector<ClassSpec> classes;
+    std::vector<FilterSpec> filters;        // of clsact's egress
+    std::vector<FilterSpec> qdisc_filters;  // of disciplines and classes
     std::vector<EgressHook> egress_hooks;
     std::vector<EgressHook> old_egress_hooks;  // from begin() to end()
     std::set<std::uint32_t> mc_groups;
@@ -109,6 +112,7 @@ class Mirror {
   Result<void> add(NexthopSpec&& nexthop, const Decoded& d);
   Result<void> add(NeighSpec&& neigh, const Decoded& d);
   Result<void> add(QdiscSpec&& qdisc, const Decoded& d);
+  Result<void> add(ClassSpec&& c, const Decoded& d);
   Result<void> add(FilterSpec&& filter, const Decoded& d);
   Result<void> add(McGroup&& group, const Decoded& d);
   Result<void> add(LinkFeatures&& features, const Decoded& d);

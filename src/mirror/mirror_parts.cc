@@ -42,8 +42,16 @@ void Mirror::begin(MirrorPart part) {
         device.qdiscs_changed = true;
       }
       break;
+    case MirrorPart::classes:
+      for (auto& [ifindex, device] : devices_) {
+        device.qdiscs_changed |= !device.classes.empty();
+        device.classes.clear();
+      }
+      break;
     case MirrorPart::filters:
       for (auto& [ifindex, device] : devices_) {
+        device.qdiscs_changed |= !device.qdisc_filters.empty();
+        device.qdisc_filters.clear();
         device.filters_changed |= !device.filters.empty();
         device.filters.clear();
       }
@@ -214,11 +222,16 @@ void Mirror::commit() {
 
 void Mirror::commit_devices() {
   for (auto& [ifindex, device] : devices_) {
-    if (std::exchange(device.qdiscs_changed, false)) net_.dev->set_qdiscs(ifindex, device.qdiscs);
+    device.filters_changed |= device.qdiscs_changed;  // clsact is one of them
+    if (std::exchange(device.qdiscs_changed, false))
+      net_.dev->set_qdiscs(ifindex, device.qdiscs, device.classes, device.qdisc_filters);
     if (std::exchange(device.filters_changed, false)) {
-      std::vector<FilterSpec> all = device.filters;
+      const auto clsact = std::ranges::find(device.qdiscs, "clsact", &QdiscSpec::kind);
+      net_.dev->set_clsact(ifindex, clsact != device.qdiscs.end() ? &*clsact : nullptr,
+                           device.filters);
+      std::vector<FilterSpec> all;
       for (const EgressHook& h : device.egress_hooks)
-        all.push_back({ifindex, 0xfffffff3, h.kind, h.text});
+        all.push_back({.ifindex = ifindex, .parent = 0xfffffff3, .kind = h.kind, .text = h.text});
       net_.dev->set_egress_filters(ifindex, std::move(all));
     }
     if (std::exchange(device.mc_changed, false)) {

@@ -34,6 +34,7 @@ std::string_view what_of(MirrorPart part) {
     case MirrorPart::exceptions: return "cached routes";
     case MirrorPart::neighs: return "neighbours";
     case MirrorPart::qdiscs: return "queueing disciplines";
+    case MirrorPart::classes: return "traffic classes";
     default: return "objects";
   }
 }
@@ -145,6 +146,7 @@ Result<void> NamespaceReader::read_here(MirrorPart part, const MessageTaker& tak
       r.put_header<tcmsg>()->tcm_family = AF_UNSPEC;
       return dump(r, MessageType::new_qdisc, what_of(part), take);
     }
+    case MirrorPart::classes: return read_classes(take);
     case MirrorPart::filters: return read_filters(take);
     case MirrorPart::multicast: return read_multicast(take);
     case MirrorPart::egress_hooks: return read_egress_hooks(take);
@@ -171,25 +173,70 @@ Result<std::vector<NamespaceReader::Interface>> NamespaceReader::interfaces() {
   return all;
 }
 
-// The filters on clsact's egress side. Those of a shared block do not name their interface.
-Result<void> NamespaceReader::read_filters(const MessageTaker& take) {
-  std::vector<int> with_clsact;
-  const auto qdiscs = read_here(MirrorPart::qdiscs, [&](const Message& m) -> Result<void> {
+// The disciplines on which classes or filters can hang.
+Result<std::vector<QdiscSpec>> NamespaceReader::classful_qdiscs() {
+  static constexpr std::string_view kPlain[] = {"noqueue", "pfifo_fast", "pfifo",   "bfifo",
+                                                "mq",      "ingress",    "fq_codel"};
+  std::vector<QdiscSpec> all;
+  const auto read = read_here(MirrorPart::qdiscs, [&](const Message& m) -> Result<void> {
     auto decoded = decode(m);
     if (!decoded) return std::unexpected(decoded.error());
-    if (const auto* q = std::get_if<QdiscSpec>(&decoded->what); q && q->kind == "clsact")
-      with_clsact.push_back(q->ifindex);
+    if (auto* q = std::get_if<QdiscSpec>(&decoded->what);
+        q != nullptr && std::ranges::find(kPlain, q->kind) == std::end(kPlain))
+      all.push_back(std::move(*q));
     return {};
   });
-  if (!qdiscs) return qdiscs;
-  for (const int ifindex : with_clsact) {
+  if (!read) return std::unexpected(read.error());
+  return all;
+}
+
+Result<void> NamespaceReader::read_classes(const MessageTaker& take) {
+  const auto qdiscs = classful_qdiscs();
+  if (!qdiscs) return std::unexpected(qdiscs.error());
+  int last = 0;
+  for (const QdiscSpec& q : *qdiscs) {
+    if (q.ifindex == last || q.kind == "clsact") continue;  // one dump has a device's
+    last = q.ifindex;
+    NlRequest r(RTM_GETTCLASS, 0);
+    auto* h = r.put_header<tcmsg>();
+    h->tcm_family = AF_UNSPEC;
+    h->tcm_ifindex = q.ifindex;
+    const auto read = dump(r, MessageType::new_class, what_of(MirrorPart::classes), take);
+    if (!read && !read.error().what.ends_with(std::strerror(ENODEV))) return read;
+  }
+  return {};
+}
+
+// Of every block: a discipline's own, its classes', and clsact's egress side. Those of a shared
+// block do not name their interface.
+Result<void> NamespaceReader::read_filters(const MessageTaker& take) {
+  const auto qdiscs = classful_qdiscs();
+  if (!qdiscs) return std::unexpected(qdiscs.error());
+  struct Block {
+    int ifindex;
+    std::uint32_t parent;
+  };
+  std::vector<Block> blocks;
+  for (const QdiscSpec& q : *qdiscs)
+    blocks.push_back(
+        {q.ifindex, q.kind == "clsact" ? TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) : q.handle});
+  const auto classes = read_classes([&](const Message& m) -> Result<void> {
+    auto decoded = decode(m);
+    if (!decoded) return std::unexpected(decoded.error());
+    // Only an htb's or drr's inner classes have blocks of their own.
+    if (const auto* c = std::get_if<ClassSpec>(&decoded->what); c != nullptr && c->kind == "htb")
+      blocks.push_back({c->ifindex, c->classid});
+    return {};
+  });
+  if (!classes) return classes;
+  for (const auto& [ifindex, parent] : blocks) {
     NlRequest r(RTM_GETTFILTER, 0);
     auto* h = r.put_header<tcmsg>();
     h->tcm_family = AF_UNSPEC;
     h->tcm_ifindex = ifindex;
-    h->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS);
+    h->tcm_parent = parent;
     const auto all = route_.dump(r);
-    if (!all && all.error() == ENODEV) continue;  // gone meanwhile
+    if (!all && (all.error() == ENODEV || all.error() == EINVAL)) continue;  // gone meanwhile
     if (!all) return std::unexpected(dump_error("filters", all.error()));
     Result<void> result;
     all->for_each([&](const nlmsghdr&, Bytes bytes) {

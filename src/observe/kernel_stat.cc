@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <fstream>
@@ -62,9 +63,10 @@ Result<Json> devices_json() {
     std::uint64_t v[kColumns] = {};
     for (std::uint64_t& n : v) values >> n;
     devices[line.substr(start, colon - start)] =
-        Json{{"tx_packets", v[9]}, {"tx_bytes", v[8]},         {"tx_dropped", v[11]},
-             {"tx_errors", v[10]}, {"rx_packets", v[1]},       {"rx_bytes", v[0]},
-             {"rx_dropped", v[3]}, {"driver", Json::object()}, {"qdiscs", Json::array()}};
+        Json{{"tx_packets", v[9]},      {"tx_bytes", v[8]},         {"tx_dropped", v[11]},
+             {"tx_errors", v[10]},      {"rx_packets", v[1]},       {"rx_bytes", v[0]},
+             {"rx_dropped", v[3]},      {"driver", Json::object()}, {"qdiscs", Json::array()},
+             {"classes", Json::array()}};
   }
   return devices;
 }
@@ -116,6 +118,7 @@ struct QdiscCounters {
   std::uint64_t bytes = 0;
   std::uint64_t packets = 0;
   gnet_stats_queue queue{};
+  tc_htb_xstats htb{};  // of an htb class
 };
 
 int read_stats(const nlattr* attr, void* data) {
@@ -131,6 +134,7 @@ int read_stats(const nlattr* attr, void* data) {
     }
     case TCA_STATS_PKT64: payload(attr, c.packets); break;
     case TCA_STATS_QUEUE: payload(attr, c.queue); break;
+    case TCA_STATS_APP: payload(attr, c.htb); break;
     default: break;
   }
   return MNL_CB_OK;
@@ -159,9 +163,12 @@ std::string parent_text(std::uint32_t parent) {
   return fmt::format("{:x}:{:x}", parent >> 16, parent & 0xffff);
 }
 
+// A discipline or a class of one.
 int read_qdisc(const nlmsghdr* nlh, void* data) {
   Json& devices = *static_cast<Json*>(data);
-  if (nlh->nlmsg_type != RTM_NEWQDISC || mnl_nlmsg_get_payload_len(nlh) < sizeof(tcmsg))
+  const bool is_class = nlh->nlmsg_type == RTM_NEWTCLASS;
+  if ((nlh->nlmsg_type != RTM_NEWQDISC && !is_class) ||
+      mnl_nlmsg_get_payload_len(nlh) < sizeof(tcmsg))
     return MNL_CB_OK;
   tcmsg tcm{};
   std::memcpy(&tcm, mnl_nlmsg_get_payload(nlh), sizeof tcm);
@@ -172,20 +179,30 @@ int read_qdisc(const nlmsghdr* nlh, void* data) {
   const auto dev = devices.find(name);
   if (dev == devices.end()) return MNL_CB_OK;
   const auto wide = [](std::uint32_t n) { return std::uint64_t{n}; };
-  (*dev)["qdiscs"].push_back(Json{{"handle", handle_text(tcm.tcm_handle)},
-                                  {"parent", parent_text(tcm.tcm_parent)},
-                                  {"kind", q.kind},
-                                  {"bytes", q.counters.bytes},
-                                  {"packets", q.counters.packets},
-                                  {"drops", wide(q.counters.queue.drops)},
-                                  {"overlimits", wide(q.counters.queue.overlimits)},
-                                  {"requeues", wide(q.counters.queue.requeues)},
-                                  {"backlog_bytes", wide(q.counters.queue.backlog)},
-                                  {"backlog_packets", wide(q.counters.queue.qlen)}});
+  Json j{{"parent", parent_text(tcm.tcm_parent)},
+         {"kind", q.kind},
+         {"bytes", q.counters.bytes},
+         {"packets", q.counters.packets},
+         {"drops", wide(q.counters.queue.drops)},
+         {"overlimits", wide(q.counters.queue.overlimits)},
+         {"backlog_bytes", wide(q.counters.queue.backlog)},
+         {"backlog_packets", wide(q.counters.queue.qlen)},
+         {"xstats", Json::object()}};
+  if (is_class) {
+    j["classid"] = parent_text(tcm.tcm_handle);
+    if (q.kind == "htb")
+      j["xstats"] = {{"lended", wide(q.counters.htb.lends)},
+                     {"borrowed", wide(q.counters.htb.borrows)}};
+  } else {
+    j["handle"] = handle_text(tcm.tcm_handle);
+    j["requeues"] = wide(q.counters.queue.requeues);
+  }
+  (*dev)[is_class ? "classes" : "qdiscs"].push_back(std::move(j));
   return MNL_CB_OK;
 }
 
-Result<void> add_qdiscs(Json& devices) {
+// Disciplines of every device, or classes of one.
+Result<void> add_qdiscs(Json& devices, std::uint16_t request, int ifindex) {
   struct Closer {
     void operator()(mnl_socket* s) const { mnl_socket_close(s); }
   };
@@ -194,10 +211,12 @@ Result<void> add_qdiscs(Json& devices) {
   if (!nl || mnl_socket_bind(nl.get(), 0, MNL_SOCKET_AUTOPID) < 0) return failed();
   std::vector<char> buffer(32768);  // what the kernel's dumps ask for
   nlmsghdr* nlh = mnl_nlmsg_put_header(buffer.data());
-  nlh->nlmsg_type = RTM_GETQDISC;
+  nlh->nlmsg_type = request;
   nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   nlh->nlmsg_seq = 1;
-  mnl_nlmsg_put_extra_header(nlh, sizeof(tcmsg));
+  tcmsg tcm{};
+  tcm.tcm_ifindex = ifindex;
+  std::memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof tcm), &tcm, sizeof tcm);
   if (mnl_socket_sendto(nl.get(), nlh, nlh->nlmsg_len) < 0) return failed();
   const unsigned port = mnl_socket_get_portid(nl.get());
   for (;;) {
@@ -210,6 +229,20 @@ Result<void> add_qdiscs(Json& devices) {
   }
 }
 
+Result<void> add_classes(Json& devices) {
+  for (const auto& [name, dev] : devices.items()) {
+    if (std::ranges::none_of(dev["qdiscs"], [](const Json& q) {
+          const std::string kind = q.value("kind", "");
+          return kind != "noqueue" && kind != "pfifo_fast" && kind != "fq_codel";
+        }))
+      continue;
+    const int ifindex = static_cast<int>(::if_nametoindex(name.c_str()));
+    if (ifindex == 0) continue;  // gone meanwhile
+    if (auto done = add_qdiscs(devices, RTM_GETTCLASS, ifindex); !done) return done;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<Json> kernel_stat_report() {
@@ -218,7 +251,9 @@ Result<Json> kernel_stat_report() {
     if (auto done = add_snmp(file, snmp); !done) return std::unexpected(done.error());
   auto devices = devices_json();
   if (!devices) return devices;
-  if (auto done = add_qdiscs(*devices); !done) return std::unexpected(done.error());
+  if (auto done = add_qdiscs(*devices, RTM_GETQDISC, 0); !done)
+    return std::unexpected(done.error());
+  if (auto done = add_classes(*devices); !done) return std::unexpected(done.error());
   auto sockets = sockets_json();
   if (!sockets) return sockets;
   return Json{{"source", "kernel"},

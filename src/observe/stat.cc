@@ -13,6 +13,7 @@
 #include "observe/histogram.h"
 #include "observe/latency.h"
 #include "observe/trace_log.h"
+#include "sched/classful.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
 
@@ -82,6 +83,30 @@ std::string parent_text(std::uint32_t parent) {
   return fmt::format("{:x}:{}", parent >> 16, minor != 0 ? fmt::format("{:x}", minor) : "");
 }
 
+Json xstats_json(const std::vector<Qdisc::Xstat>& xstats) {
+  Json x = Json::object();
+  for (const Qdisc::Xstat& s : xstats) x[std::string(s.name)] = s.value->get();
+  return x;
+}
+
+Json class_json(const TcClass& c) {
+  Json j{{"classid", parent_text(c.spec.classid)},
+         {"parent", parent_text(c.spec.parent)},
+         {"kind", c.spec.kind}};
+  const bool own = c.stats == TcClass::Stats::own;
+  const Qdisc* leaf = c.stats != TcClass::Stats::none ? c.leaf.get() : nullptr;
+  const auto of_leaf = [&](auto count) { return leaf != nullptr ? count(*leaf) : 0; };
+  j["bytes"] = own ? c.bytes.get() : of_leaf([](auto& q) { return q.stats.bytes.get(); });
+  j["packets"] = own ? c.packets.get() : of_leaf([](auto& q) { return q.stats.packets.get(); });
+  j["drops"] = own ? c.drops.get() : of_leaf([](auto& q) { return q.stats.drops.get(); });
+  j["overlimits"] =
+      own ? c.overlimits.get() : of_leaf([](auto& q) { return q.stats.overlimits.get(); });
+  j["backlog_bytes"] = of_leaf([](auto& q) { return std::uint64_t{q.backlog()}; });
+  j["backlog_packets"] = of_leaf([](auto& q) { return std::uint64_t{q.qlen()}; });
+  j["xstats"] = xstats_json(c.xstats);
+  return j;
+}
+
 Json qdisc_json(const Qdisc& q, std::span<const std::shared_ptr<Qdisc>> children) {
   const auto total = [&](auto count) {
     std::uint64_t sum = count(q);
@@ -97,7 +122,8 @@ Json qdisc_json(const Qdisc& q, std::span<const std::shared_ptr<Qdisc>> children
               {"overlimits", total([](const Qdisc& d) { return d.stats.overlimits.get(); })},
               {"requeues", total([](const Qdisc& d) { return d.stats.requeues.get(); })},
               {"backlog_bytes", total([](const Qdisc& d) { return std::uint64_t{d.backlog()}; })},
-              {"backlog_packets", total([](const Qdisc& d) { return std::uint64_t{d.qlen()}; })}};
+              {"backlog_packets", total([](const Qdisc& d) { return std::uint64_t{d.qlen()}; })},
+              {"xstats", xstats_json(q.xstats)}};
 }
 
 // net.rtnl held.
@@ -116,6 +142,15 @@ Json device_json(const NetDevice& dev) {
     const bool sums = i == 0 && all[i]->spec.kind == "mq";
     qdiscs.push_back(qdisc_json(*all[i], sums ? all.subspan(1) : all.first(0)));
   }
+  // Below the roots: every class, and what has a handle (the kernel hides default leaves too).
+  Json classes = Json::array();
+  for (const auto& root : dev.qdiscs) {
+    qdisc_walk(*root, [&](Qdisc& q) {
+      if (&q != root.get() && q.spec.handle != 0) qdiscs.push_back(qdisc_json(q, {}));
+      if (const auto* classful = dynamic_cast<const ClassfulQdisc*>(&q))
+        for (const auto& c : classful->classes()) classes.push_back(class_json(*c));
+    });
+  }
   Json driver = Json::object();
   if (dev.driver)
     for (const auto& [name, value] : dev.driver->stats()) driver[name] = value;
@@ -127,7 +162,8 @@ Json device_json(const NetDevice& dev) {
               {"rx_bytes", dev.rx_bytes.load()},
               {"rx_dropped", dev.rx_dropped.load()},
               {"driver", std::move(driver)},
-              {"qdiscs", std::move(qdiscs)}};
+              {"qdiscs", std::move(qdiscs)},
+              {"classes", std::move(classes)}};
 }
 
 Json socket_json(const Sock& sk) {
@@ -143,7 +179,7 @@ Json socket_json(const Sock& sk) {
 // What tells an array's objects apart.
 std::string key_of(const Json& element) {
   std::string key;
-  for (const char* field : {"handle", "parent", "kind"})
+  for (const char* field : {"handle", "classid", "parent", "kind"})
     if (const auto it = element.find(field); it != element.end()) key += it->dump();
   return key;
 }

@@ -19,19 +19,37 @@ std::string nstat(const Json& report) {
   return out;
 }
 
+std::string tc_counts(const Json& j) {
+  std::string out = fmt::format(
+      " Sent {} bytes {} pkt (dropped {}, overlimits {} requeues {}) \n backlog {}b {}p requeues "
+      "{}\n",
+      number(j, "bytes"), number(j, "packets"), number(j, "drops"), number(j, "overlimits"),
+      number(j, "requeues"), number(j, "backlog_bytes"), number(j, "backlog_packets"),
+      number(j, "requeues"));
+  std::string more;
+  for (const auto& [name, value] : member(j, "xstats").items())
+    if (value.is_number_unsigned())
+      more += fmt::format(" {}: {}", name, value.get<std::uint64_t>());
+  return more.empty() ? out : out + more + "\n";
+}
+
+// tc -s qdisc, then tc -s class.
 std::string tc(const Json& report) {
   std::string out;
+  const auto place = [](const Json& j) {
+    const std::string parent = text(j, "parent");
+    return (parent == "root" || parent == "ingress" ? "" : "parent ") + parent;
+  };
   for (const auto& [dev, counters] : member(report, "devices").items())
-    for (const Json& q : member(counters, "qdiscs")) {
-      const std::string parent = text(q, "parent");
-      out += fmt::format("qdisc {} {} dev {} {}{}\n", text(q, "kind"), text(q, "handle"), dev,
-                         parent == "root" || parent == "ingress" ? "" : "parent ", parent);
-      out += fmt::format(" Sent {} bytes {} pkt (dropped {}, overlimits {} requeues {}) \n",
-                         number(q, "bytes"), number(q, "packets"), number(q, "drops"),
-                         number(q, "overlimits"), number(q, "requeues"));
-      out += fmt::format(" backlog {}b {}p requeues {}\n", number(q, "backlog_bytes"),
-                         number(q, "backlog_packets"), number(q, "requeues"));
-    }
+    for (const Json& q : member(counters, "qdiscs"))
+      out += fmt::format("qdisc {} {} dev {} {}\n", text(q, "kind"), text(q, "handle"), dev,
+                         place(q)) +
+             tc_counts(q);
+  for (const auto& [dev, counters] : member(report, "devices").items())
+    for (const Json& c : member(counters, "classes"))
+      out += fmt::format("class {} {} dev {} {}\n", text(c, "kind"), text(c, "classid"), dev,
+                         place(c)) +
+             tc_counts(c);
   return out;
 }
 

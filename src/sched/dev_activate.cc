@@ -46,18 +46,65 @@ QdiscSpec default_spec(const Link& link, std::string kind, std::uint32_t parent)
 bool same(const QdiscSpec& a, const QdiscSpec& b) {
   return a.kind == b.kind && a.handle == b.handle && a.parent == b.parent && a.options == b.options;
 }
+bool same(const ClassSpec& a, const ClassSpec& b) {
+  return a.kind == b.kind && a.classid == b.classid && a.parent == b.parent &&
+         a.options == b.options;
+}
+bool same(const FilterSpec& a, const FilterSpec& b) {
+  return a.parent == b.parent && a.kind == b.kind && a.handle == b.handle && a.chain == b.chain &&
+         a.prio == b.prio && a.protocol == b.protocol && a.options == b.options;
+}
+bool same(const QdiscTree& a, const QdiscTree& b);
+constexpr auto kSame = [](const auto& a, const auto& b) { return same(a, b); };
+
+// Equal but for the filters, which are changed in place.
+bool same(const QdiscTree& a, const QdiscTree& b) {
+  return same(a.spec, b.spec) && std::ranges::equal(a.classes, b.classes, kSame) &&
+         std::ranges::equal(a.children, b.children, kSame);
+}
+
+void set_filters(Qdisc& root, const QdiscTree& was, const QdiscTree& is) {
+  for (std::size_t i = 0; i < is.children.size(); ++i)
+    set_filters(root, was.children[i], is.children[i]);
+  if (std::ranges::equal(was.filters, is.filters, kSame)) return;
+  qdisc_walk(root, [&](Qdisc& q) {
+    auto* classful = dynamic_cast<ClassfulQdisc*>(&q);
+    if (classful == nullptr || !classful->has_filters || q.spec.handle != is.spec.handle) return;
+    const auto swap_in = [&](TcfChain& chain, std::uint32_t parent) {
+      TcfChain fresh = make_filters(is, parent);
+      root.lock.lock();
+      std::swap(chain, fresh);
+      root.lock.unlock();
+    };
+    swap_in(classful->filters, q.spec.handle);
+    for (const auto& c : classful->classes()) swap_in(c->filters, c->spec.classid);
+  });
+}
+
+// What hangs on `spec`: by the class ids, whose upper half is its handle.
+QdiscTree plant(const QdiscSpec& spec, const std::vector<QdiscSpec>& specs,
+                const std::vector<ClassSpec>& classes, const std::vector<FilterSpec>& filters,
+                int depth = 0) {
+  constexpr int kMaxDepth = 8;  // the kernel's limit on nesting (check_loop())
+  QdiscTree tree(spec);
+  if (spec.handle == 0) return tree;  // a default discipline: nothing can name it
+  const auto mine = [&](std::uint32_t id) { return (id & 0xffff0000) == spec.handle; };
+  for (const ClassSpec& c : classes)
+    if (mine(c.classid)) tree.classes.push_back(c);
+  for (const FilterSpec& f : filters)
+    if (mine(f.parent)) tree.filters.push_back(f);
+  if (depth == kMaxDepth) return tree;
+  for (const QdiscSpec& s : specs)
+    if (mine(s.parent) && s.parent != spec.handle && s.handle != spec.handle)
+      tree.children.push_back(plant(s, specs, classes, filters, depth + 1));
+  return tree;
+}
 
 }  // namespace
 
-void qdisc_reset(Net& net, Qdisc& q, DropReason reason) {
-  q.reset(net, reason);
-  while (SkbPtr skb = q.gso_skb.pop_front()) {
-    q.sub(*skb);
-    drop(net, Stage::qdisc_enqueue, std::move(skb), reason);
-  }
-}
-
-void DevTable::set_qdiscs(int ifindex, const std::vector<QdiscSpec>& specs) {
+void DevTable::set_qdiscs(int ifindex, const std::vector<QdiscSpec>& specs,
+                          const std::vector<ClassSpec>& classes,
+                          const std::vector<FilterSpec>& filters) {
   NetDevice* dev = owned(ifindex);
   if (dev == nullptr) return;
   const Link& link = dev->link();
@@ -81,16 +128,22 @@ void DevTable::set_qdiscs(int ifindex, const std::vector<QdiscSpec>& specs) {
                                             : default_spec(link, default_kind(), major | i));
     }
   }
+  const bool mq = !wanted.empty() && wanted.front().kind == "mq";
+  std::vector<QdiscTree> trees;
+  for (const QdiscSpec& s : wanted)
+    trees.push_back(mq && trees.empty() ? QdiscTree(s) : plant(s, specs, classes, filters));
   std::vector<std::shared_ptr<Qdisc>> qdiscs;
-  bool changed = wanted.size() != dev->qdiscs.size();
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (i < dev->qdiscs.size() && same(dev->qdiscs[i]->spec, wanted[i])) {
+  bool changed = trees.size() != dev->qdiscs.size();
+  for (std::size_t i = 0; i < trees.size(); ++i) {
+    if (i < dev->qdiscs.size() && same(dev->qdisc_trees[i], trees[i])) {
       qdiscs.push_back(dev->qdiscs[i]);
+      set_filters(*qdiscs[i], dev->qdisc_trees[i], trees[i]);
       continue;
     }
     changed = true;
-    qdiscs.push_back(make_qdisc(wanted[i], link));
+    qdiscs.push_back(make_qdisc(trees[i], link));
   }
+  dev->qdisc_trees = std::move(trees);
   if (changed) graft(*dev, std::move(qdiscs));
 }
 
@@ -101,12 +154,12 @@ void DevTable::graft(NetDevice& dev, std::vector<std::shared_ptr<Qdisc>> qdiscs)
   const bool active = dev.is_up() && dev.link().carrier;
   dev_deactivate(dev);
   const bool mq = qdiscs.size() > 1;
-  for (const auto& q : qdiscs) q->dev = &dev;
+  for (const auto& q : qdiscs) qdisc_adopt(*q, dev, nullptr);
   for (std::size_t i = 0; i < dev.tx.size(); ++i) {
     TxQueue& txq = *dev.tx[i];
     std::shared_ptr<Qdisc> q = qdiscs.empty() ? noop_ : mq ? qdiscs[i + 1] : qdiscs[0];
     if (q != noop_ && (mq || i == 0)) {
-      q->txq = &txq;
+      qdisc_adopt(*q, dev, &txq);
       q->one_txqueue = mq || dev.tx.size() == 1;
     }
     txq.qdisc_sleeping = std::move(q);

@@ -18,7 +18,7 @@
 namespace txp {
 namespace {
 
-bool stopped(const TxQueue& txq) { return txq.stopped.load(std::memory_order_acquire); }
+bool stopped(const TxQueue& txq) { return txq.xoff(); }
 
 TxQueue& txq_of(NetDevice& dev, const Skb& skb) {
   return *dev.tx[std::min<std::size_t>(skb.queue_mapping, dev.tx.size() - 1)];
@@ -82,8 +82,7 @@ void leave_behind(Qdisc& q, Trace* trace) {
     skb.trace->queued(Stage::qdisc_enqueue);
     skb.trace = nullptr;
   };
-  for (Skb* s = q.gso_skb.peek(); s != nullptr; s = s->next) forget(*s, trace);
-  q.each(forget, trace);
+  qdisc_each(q, forget, trace);
 }
 
 }  // namespace
@@ -126,7 +125,7 @@ TxResult dev_xmit_skb(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& t
     q.running = false;
     if (trace != nullptr) leave_behind(q, trace);
   }
-  return rc;
+  return rc.masked();
 }
 
 }  // namespace txp

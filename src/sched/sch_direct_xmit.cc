@@ -42,8 +42,7 @@ bool sch_direct_xmit(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& tx
   NetdevTx result = NetdevTx::busy;
   {
     const HardTxLock lock(net.this_cpu(), dev, txq);
-    if (!txq.stopped.load(std::memory_order_acquire))
-      skb = dev_hard_start_xmit(net, std::move(skb), dev, txq, result);
+    if (!txq.xoff()) skb = dev_hard_start_xmit(net, std::move(skb), dev, txq, result);
   }
   q.lock.lock();
   if (!skb) return true;

@@ -40,6 +40,7 @@ class Fifo final : public Qdisc {
     return skb;
   }
 
+  const Skb* peek(Net&) final { return queue_.peek(); }
   void reset(Net& net, DropReason reason) final {
     while (SkbPtr skb = queue_.pop_front()) {
       sub(*skb);
@@ -56,13 +57,8 @@ class Fifo final : public Qdisc {
   SkbQueue queue_;
 };
 
-// psched_mtu(): a frame of the largest size.
-std::uint32_t psched_mtu(const Link& link) {
-  constexpr std::uint32_t kHardHeaderLen = 14;
-  return link.mtu + (link.type == 0xfffe ? 0 : kHardHeaderLen);  // ARPHRD_NONE has no header
-}
-
-std::shared_ptr<Qdisc> make_fifo(const QdiscSpec& spec, const Link& link, bool bytes) {
+std::shared_ptr<Qdisc> make_fifo(const QdiscTree& tree, const Link& link, bool bytes) {
+  const QdiscSpec& spec = tree.spec;
   const std::uint32_t mtu = psched_mtu(link);
   std::uint32_t limit = link.txqlen * (bytes ? mtu : 1);
   if (!spec.options.empty()) {  // struct tc_fifo_qopt { __u32 limit; }
@@ -74,12 +70,12 @@ std::shared_ptr<Qdisc> make_fifo(const QdiscSpec& spec, const Link& link, bool b
 
 }  // namespace
 
-std::shared_ptr<Qdisc> make_pfifo(const QdiscSpec& spec, const Link& link) {
-  return make_fifo(spec, link, false);
+std::shared_ptr<Qdisc> make_pfifo(const QdiscTree& tree, const Link& link) {
+  return make_fifo(tree, link, false);
 }
 
-std::shared_ptr<Qdisc> make_bfifo(const QdiscSpec& spec, const Link& link) {
-  return make_fifo(spec, link, true);
+std::shared_ptr<Qdisc> make_bfifo(const QdiscTree& tree, const Link& link) {
+  return make_fifo(tree, link, true);
 }
 
 }  // namespace txp

@@ -60,13 +60,13 @@ std::shared_ptr<Qdisc> make_noop() {
   return std::make_shared<Noop>(std::move(spec));
 }
 
-std::shared_ptr<Qdisc> make_noqueue(const QdiscSpec& spec, const Link&) {
-  return std::make_shared<Noqueue>(spec);
+std::shared_ptr<Qdisc> make_noqueue(const QdiscTree& tree, const Link&) {
+  return std::make_shared<Noqueue>(tree.spec);
 }
 
 // mq: a root that holds nothing; its children stand on the queues. Its figures are their sum.
-std::shared_ptr<Qdisc> make_mq(const QdiscSpec& spec, const Link&) {
-  return std::make_shared<Noqueue>(spec);
+std::shared_ptr<Qdisc> make_mq(const QdiscTree& tree, const Link&) {
+  return std::make_shared<Noqueue>(tree.spec);
 }
 
 std::shared_ptr<Qdisc> make_unknown(const QdiscSpec& spec) {

@@ -83,9 +83,9 @@ class PfifoFast final : public Qdisc {
 
 }  // namespace
 
-std::shared_ptr<Qdisc> make_pfifo_fast(const QdiscSpec& spec, const Link& link) {
+std::shared_ptr<Qdisc> make_pfifo_fast(const QdiscTree& tree, const Link& link) {
   if (link.txqlen == 0) return nullptr;  // pfifo_fast_init() refuses rings of no size
-  return std::make_shared<PfifoFast>(spec, link.txqlen);
+  return std::make_shared<PfifoFast>(tree.spec, link.txqlen);
 }
 
 }  // namespace txp

@@ -37,6 +37,9 @@ namespace txp {
   X(QDISC_DROP, false)                                                                    \
   X(QDISC_OVERLIMIT, false)                                                               \
   X(QDISC_CONGESTED, false)                                                               \
+  X(FQ_BAND_LIMIT, false)                                                                 \
+  X(FQ_HORIZON_LIMIT, false)                                                              \
+  X(FQ_FLOW_LIMIT, false)                                                                 \
   X(UNHANDLED_PROTO, false)                                                               \
   X(SKB_CSUM, false)                                                                      \
   X(SKB_GSO_SEG, false)                                                                   \
@@ -64,6 +67,7 @@ namespace txp {
   X(TXPATH_UNKNOWN, true)        /* the walk met what the engine does not implement */    \
   X(TXPATH_FRAG_SIBLING, true)   /* another fragment of its datagram was refused */       \
   X(TXPATH_DST_DISCARD, true)    /* dst_discard_out(): blackhole and dead routes */       \
+  X(TXPATH_TC_STOLEN, true)      /* a tc action kept it: redirected, stolen, trapped */   \
   X(TXPATH_DEV_GONE, true)       /* the device went away under a waiting packet */        \
   X(TXPATH_DRIVER_ERROR, true)   /* the driver lost the frame (its system call failed) */ \
   X(TXPATH_FAULT_INJECTED, true) /* the fault wrapper dropped it on request */

@@ -114,6 +114,7 @@ struct Skb {
   std::uint32_t pkt_len = 0;  // qdisc_skb_cb: bytes as disciplines count them
   std::uint32_t tskey = 0;    // of its send stamps
   Nanos tstamp = 0;           // SO_TXTIME or receive time, ns
+  Nanos qdisc_time = 0;       // the discipline's own: when it came, or when it may leave
   Rtable rt;                  // skb_dst()
   Flow4 fl4;                  // the flow that rt answers, for re-routing (ip_route_me_harder)
 

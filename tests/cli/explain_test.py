@@ -233,15 +233,39 @@ class Explain(unittest.TestCase):
         neigh = lab.subprocess.check_output("ip -n near neigh show 10.77.0.9", shell=True)
         self.assertEqual(neigh, b"")
 
-    def test_a_discipline_that_is_not_implemented_is_unknown(self):
-        lab.sh("tc -n near qdisc add dev va root handle 8001: tbf rate 1mbit burst 10kb latency 1s")
+    def test_a_filter_that_is_not_implemented_is_unknown(self):
+        lab.sh("tc -n near qdisc add dev va root handle 8001: htb; tc -n near filter add dev va "
+               "parent 8001: protocol ip prio 7 bpf bytecode '1,6 0 0 0,' flowid 8001:1")
         r = lab.txpath(f"explain udp to {lab.FAR}:9 -j")
         self.assertEqual(r.code, 3)
         j = r.json
         self.assertEqual((j["verdict"], j["frames"], j["errno"]), ("unknown", [], None))
-        self.assertEqual(j["unknown"][0]["kind"], "qdisc")
-        self.assertIn("tbf 8001:", j["unknown"][0]["text"])
-        self.assertIn("tbf", lab.txpath(f"explain udp to {lab.FAR}:9").out)
+        self.assertEqual(j["unknown"][0]["kind"], "filter")
+        self.assertIn("pref 7 bpf", j["unknown"][0]["text"])
+        self.assertIn("pref 7 bpf", lab.txpath(f"explain udp to {lab.FAR}:9").out)
+
+    def test_a_shaper_sends_what_its_tokens_pay_for(self):
+        lab.sh("tc -n near qdisc add dev va root handle 8001: tbf rate 1mbit burst 3000 latency 1s")
+        self.assertEqual(self.explain(f"to {lab.FAR}:9 len 1000")["verdict"], "sent")
+        j = self.explain(f"to {lab.FAR}:9 len 6000")
+        self.assertEqual((j["verdict"], len(j["frames"])), ("queued", 2))
+        self.assertIn("queued: it waits at qdisc_enqueue",
+                      lab.txpath(f"explain udp to {lab.FAR}:9 len 6000").out)
+        lab.sh("tc -n near qdisc replace dev va root handle 8001: tbf rate 1mbit burst 300 latency 1s")
+        j = self.explain(f"to {lab.FAR}:9 len 1000")
+        self.assertEqual((j["verdict"], j["reason"]), ("dropped", "QDISC_DROP"))
+
+    def test_the_class_and_the_filter_are_named(self):
+        lab.sh("""tc -n near qdisc add dev va root handle 1: htb default 20
+                  tc -n near class add dev va parent 1: classid 1:10 htb rate 1mbit
+                  tc -n near class add dev va parent 1: classid 1:20 htb rate 1mbit
+                  tc -n near filter add dev va parent 1: protocol ip prio 1 u32 \\
+                    match ip dport 53 0xffff flowid 1:10""")
+        words = [o["text"] for s in self.explain(f"to {lab.FAR}:53")["stages"] for o in s["by"]]
+        self.assertTrue(any(w.startswith("class htb 1:10 dev va root") for w in words), words)
+        self.assertTrue(any("flowid 1:10" in w for w in words), words)
+        words = [o["text"] for s in self.explain(f"to {lab.FAR}:54")["stages"] for o in s["by"]]
+        self.assertTrue(any(w.startswith("class htb 1:20 dev va root") for w in words), words)
 
     def ruleset(self, text):
         lab.sh(f"ip netns exec near nft -f - <<'END'\n{text}\nEND")

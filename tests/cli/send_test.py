@@ -231,10 +231,11 @@ class Send(unittest.TestCase):
         r = lab.txpath(f"send to {lab.NEAR}:9")
         self.assertEqual(r.code, 2)
         self.assertIn("this host itself", r.err)
-        lab.sh("tc -n near qdisc add dev va root handle 8001: tbf rate 1mbit burst 10kb latency 1s")
+        lab.sh("tc -n near qdisc add dev va root handle 8001: htb; tc -n near filter add dev va "
+               "parent 8001: protocol ip prio 7 bpf bytecode '1,6 0 0 0,' flowid 8001:1")
         r = lab.txpath(f"send to {lab.FAR}:9")
         self.assertEqual(r.code, 3, r.err)
-        self.assertIn("tbf", r.err)
+        self.assertIn("bpf", r.err)
 
     def test_the_local_port_is_kept_in_the_kernel(self):
         p = subprocess.Popen([lab.TXPATH, "--netns", "near", "send", "from", f"{lab.NEAR}:555", "to",

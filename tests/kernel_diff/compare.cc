@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 namespace txp::kdiff {
@@ -110,7 +111,8 @@ std::string compare_frames(const Scenario& scenario, const WorldRecord& kernel,
   return text;
 }
 
-std::string compare_counters(const Counters& kernel, const Counters& engine) {
+std::string compare_counters(const Scenario& scenario, const Counters& kernel,
+                             const Counters& engine) {
   Counters all = kernel;
   all.insert(engine.begin(), engine.end());
   std::string text;
@@ -121,6 +123,8 @@ std::string compare_counters(const Counters& kernel, const Counters& engine) {
   for (const auto& [name, unused] : all) {
     const std::int64_t a = value(kernel, name);
     const std::int64_t b = value(engine, name);
+    const auto bound = scenario.bounds.find(name);
+    if (bound != scenario.bounds.end() && std::abs(a - b) <= bound->second) continue;
     if (a != b) text += fmt::format("    {:<28}{:>+8}{:>+10}\n", name, a, b);
   }
   if (text.empty()) return text;
@@ -137,7 +141,7 @@ std::string differences(const Scenario& scenario, const WorldRecord& kernel,
   if (!engine.failed.empty()) text += fmt::format("  engine's world: {}\n", engine.failed);
   if (!text.empty()) return text;
   text = compare_calls(scenario, kernel, engine) + compare_frames(scenario, kernel, engine) +
-         compare_counters(kernel.counters, engine.counters);
+         compare_counters(scenario, kernel.counters, engine.counters);
   if (!text.empty())
     for (const std::string& n : engine.notes) text += fmt::format("  engine: {}\n", n);
   return text;

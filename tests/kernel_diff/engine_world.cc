@@ -6,9 +6,11 @@
 #include <poll.h>
 #include <time.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
@@ -23,6 +25,8 @@
 #include "netfilter/nft_program.h"
 #include "netfilter/nft_set.h"
 #include "observe/counters.h"
+#include "observe/stat.h"
+#include "sched/registry.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
 
@@ -142,6 +146,8 @@ class EngineWorld final : public World {
   void settle(int ms) override {
     const Nanos start = now();
     const Nanos least = start + ms * kMillisecond;
+    // What a shaper holds back is not waited for, as it is not in the kernel's world.
+    const Nanos patience = shaped() ? 3 * kMillisecond : patience_;
     for (;;) {
       if (Result<void> done = pump(0); !done) {
         notes_.push_back(done.error().what);
@@ -149,7 +155,7 @@ class EngineWorld final : public World {
       }
       (void)net_->poll();
       const Nanos t = now();
-      if (t >= least && (net_->totals().queued == 0 || t >= std::max(least, start + patience_)))
+      if (t >= least && (net_->totals().queued == 0 || t >= std::max(least, start + patience)))
         break;
       wait_for_live(ms == 0 ? 1 : 2);
     }
@@ -258,6 +264,7 @@ class EngineWorld final : public World {
     icmp_type("OutType3", Snmp::IcmpOutDestUnreachs);
     icmp_type("OutType11", Snmp::IcmpOutTimeExcds);
     icmp_type("OutType12", Snmp::IcmpOutParmProbs);
+    count_disciplines(stat_report(*net_), c);
     const RcuReader reader;
     for (NetDevice* dev : net_->dev->all()) count_device(*dev, c);
     count_rules(c);
@@ -288,6 +295,12 @@ class EngineWorld final : public World {
     timespec t{};
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * kSecond + t.tv_nsec;
+  }
+
+  bool shaped() const {
+    const std::lock_guard guard(net_->rtnl);
+    return std::ranges::any_of(net_->dev->all(),
+                               [](const NetDevice* d) { return qdisc_state_is_shared(*d); });
   }
 
   void wait_for_live(int ms) {
@@ -363,18 +376,6 @@ class EngineWorld final : public World {
     c[dev.name() + ".tx_bytes"] = bytes;
     c[dev.name() + ".tx_dropped"] = dropped;
     c[dev.name() + ".tx_errors"] = errors;
-    // `tc -s qdisc`: the root comes first.
-    if (dev.qdiscs.empty()) return;
-    const Qdisc& root = *dev.qdiscs.front();
-    if (root.spec.kind == "noqueue") return;
-    const std::string prefix = fmt::format("{}.{}.", dev.name(), root.spec.kind);
-    c[prefix + "bytes"] = static_cast<std::int64_t>(root.stats.bytes.get());
-    c[prefix + "packets"] = static_cast<std::int64_t>(root.stats.packets.get());
-    c[prefix + "drops"] = static_cast<std::int64_t>(root.stats.drops.get());
-    c[prefix + "overlimits"] = static_cast<std::int64_t>(root.stats.overlimits.get());
-    c[prefix + "requeues"] = static_cast<std::int64_t>(root.stats.requeues.get());
-    c[prefix + "backlog"] = root.stats.backlog.load();
-    c[prefix + "qlen"] = root.stats.qlen.load();
   }
 
   test::Lab& lab_;

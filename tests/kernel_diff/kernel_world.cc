@@ -18,6 +18,7 @@
 #include <sstream>
 
 #include "kernel_diff/world.h"
+#include "observe/stat.h"
 
 namespace txp::kdiff {
 namespace {
@@ -77,18 +78,7 @@ void read_devices(Counters& to) {
 }
 
 void read_qdiscs(Counters& to) {
-  const Result<std::string> text = test::output_of({"tc", "-s", "-j", "qdisc", "show"});
-  if (!text) return;
-  const nlohmann::json all = nlohmann::json::parse(*text, nullptr, false);
-  if (!all.is_array()) return;
-  for (const nlohmann::json& q : all) {
-    const std::string kind = q.value("kind", "");
-    if (!q.value("root", false) || kind == "noqueue") continue;
-    const std::string prefix = fmt::format("{}.{}.", q.value("dev", "?"), kind);
-    for (const char* name :
-         {"bytes", "packets", "drops", "overlimits", "requeues", "backlog", "qlen"})
-      to[prefix + name] = q.value(name, std::int64_t{0});
-  }
+  if (const Result<Json> report = kernel_stat_report()) count_disciplines(*report, to);
 }
 
 // Adds every "packets N bytes N" of a line.

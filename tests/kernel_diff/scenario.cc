@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -374,6 +375,17 @@ Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
         else
           return bad(fmt::format("cannot need '{}'", need));
       }
+      continue;
+    }
+    if (words->front() == "bound") {
+      std::int64_t n = 0;
+      const std::string& last = words->back();
+      const auto [end, error] = std::from_chars(last.data(), last.data() + last.size(), n);
+      if (words->size() < 3 || error != std::errc() || end != last.data() + last.size() || n <= 0)
+        return bad("bound COUNTER N, with N above 0");
+      std::string counter = (*words)[1];
+      for (std::size_t i = 2; i + 1 < words->size(); ++i) counter += " " + (*words)[i];
+      s.bounds[counter] = n;
       continue;
     }
     Step step;

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -95,6 +96,8 @@ struct Scenario {
   bool need_vc = false;
   std::vector<std::string> need_sysctls;   // skipped on a kernel without them
   std::vector<std::string> need_programs;  // skipped on a host without them
+  // Counters that timers move: how far the worlds may differ.
+  std::map<std::string, std::int64_t> bounds;
   std::vector<Step> steps;
 
   // One sentence with the line number when the text is wrong.

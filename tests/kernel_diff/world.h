@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -86,5 +87,8 @@ class World {
 
 std::unique_ptr<World> make_kernel_world(test::Lab& lab);
 std::unique_ptr<World> make_engine_world(test::Lab& lab, int patience_ms);
+
+// `tc -s` of a stat report (observe/stat.h).
+void count_disciplines(const nlohmann::ordered_json& report, Counters& to);
 
 }  // namespace txp::kdiff
