@@ -56,7 +56,6 @@ struct Link {
   bool has_xdp = false;
   DevFeatures features;
   std::vector<std::vector<std::uint32_t>> xps_cpus;  // by queue, mask words; empty: no XPS
-  std::vector<std::vector<std::uint32_t>> xps_rxqs;  // the same, by receive queue; goes first
 };
 
 // `ip addr`: one address of an interface.
