@@ -64,6 +64,7 @@ Net::~Net() {
   for (const std::shared_ptr<Cpu>& cpu : cpus_)
     while (SkbPtr skb = cpu->backlog.pop_front()) free_skb(std::move(skb));
   const std::lock_guard guard(rtnl);
+  retired.flush();  // a discipline's watchdog needs the timers
   delete sysctl_.set(nullptr);
   delete obstacles_.set(nullptr);
 }

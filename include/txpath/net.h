@@ -125,6 +125,9 @@ class Net {
   using TapId = std::size_t;
   [[nodiscard]] Result<TapId> add_tap(const std::string& dev,
                                       std::function<void(const Frame&)> see);
+  // Only those that match `filter`, a pcap-filter(7) expression; one that is wrong is an error.
+  [[nodiscard]] Result<TapId> add_tap(const std::string& dev, const std::string& filter,
+                                      std::function<void(const Frame&)> see);
   // The same into a pcapng file, which appears whole when the tap is removed.
   [[nodiscard]] Result<TapId> add_capture(const std::string& dev, const std::string& path);
   [[nodiscard]] Result<void> remove_tap(TapId tap);

@@ -6,6 +6,7 @@
 
 #include "api/net_impl.h"
 #include "dev/netdevice.h"
+#include "tap/pcap_filter.h"
 #include "tap/pcapng_writer.h"
 
 namespace txpath {
@@ -26,11 +27,25 @@ Result<Net::TapId> Net::Impl::add_tap(const std::string& dev, std::unique_ptr<tx
   return last_tap;
 }
 
+namespace {
+
+std::unique_ptr<txp::Tap> callback(std::function<void(const Frame&)> see) {
+  return std::make_unique<txp::CallbackTap>(
+      [see = std::move(see)](const txp::TapFrame& f) { see({f.dev, f.bytes, f.outgoing}); });
+}
+
+}  // namespace
+
 Result<Net::TapId> Net::add_tap(const std::string& dev, std::function<void(const Frame&)> see) {
+  return impl_->add_tap(dev, callback(std::move(see)));
+}
+
+Result<Net::TapId> Net::add_tap(const std::string& dev, const std::string& filter,
+                                std::function<void(const Frame&)> see) {
+  auto compiled = txp::PcapFilter::compile(filter);
+  if (!compiled) return std::unexpected(Error{compiled.error().what});
   return impl_->add_tap(
-      dev, std::make_unique<txp::CallbackTap>([see = std::move(see)](const txp::TapFrame& f) {
-        see({f.dev, f.bytes, f.outgoing});
-      }));
+      dev, std::make_unique<txp::FilteredTap>(std::move(*compiled), callback(std::move(see))));
 }
 
 Result<Net::TapId> Net::add_capture(const std::string& dev, const std::string& path) {

@@ -61,7 +61,10 @@ DevTable::DevTable(Net& net) : net_(net), map_(new Map), noop_(make_noop()) {}
 
 DevTable::~DevTable() {
   // Nothing sends any more: what waits is purged, and scheduled disciplines let go of themselves.
-  for (const auto& dev : owned_) dev_deactivate(*dev);
+  for (const auto& dev : owned_) {
+    dev_deactivate(*dev);
+    for (const auto& txq : dev->tx) net_.timers.del(txq->watchdog);
+  }
   for (Qdisc* q = std::exchange(net_.output_queue.head, nullptr); q != nullptr;) {
     Qdisc* next = q->next_sched;
     q->sched_ref.reset();
@@ -188,6 +191,7 @@ void DevTable::remove_link(int ifindex) {
   dev_down(*dev, true);
   graft(*dev, {});
   publish_in_dev(*dev, [](InDevice& in) { in = InDevice{}; });
+  for (const auto& txq : dev->tx) net_.timers.cancel(txq->watchdog);
   net_.retired.retire(dev.release());
   for (const auto& port : owned_)
     if (port->link().master == ifindex) judge_kind(*port);

@@ -6,8 +6,8 @@
 // Differs: the kernel's hash is keyed with a secret drawn at boot, and drivers may choose for
 // themselves (ndo_select_queue); the engine hashes with a key of its own. Where queues treat
 // packets differently the trace says that the choice is open (`masked`). No traffic classes (mqprio
-// is unknown before this). XPS by receive queue (xps_rxqs) decides nothing here: the kernel looks at the
-// queue that a socket last received on, which only TCP keeps. Drops: nothing.
+// is unknown before this). XPS by receive queue (xps_rxqs) decides nothing here: the kernel looks
+// at the queue that a socket last received on, which only TCP keeps. Drops: nothing.
 #include <sched.h>
 
 #include <algorithm>

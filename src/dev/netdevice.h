@@ -19,6 +19,7 @@
 #include "drivers/driver.h"
 #include "observe/counters.h"
 #include "sched/qdisc.h"
+#include "softirq/timer.h"
 #include "tap/tap.h"
 
 namespace txp {
@@ -38,9 +39,11 @@ struct TxQueue {
   std::atomic<bool> stopped{false};                  // netif_tx_stop_queue(), by the driver
   std::atomic<bool> stack_xoff{false};               // by the byte queue limit
   Dql dql;                                           // of a driver that tells what it completed
-  std::atomic<Nanos> trans_start{0};                 // when the driver last took a packet
-  std::atomic<std::uint64_t> trans_timeout{0};       // times that the watchdog found it stuck
-  bool xoff() const {                                // netif_xmit_stopped()
+  Timer watchdog;                                    // dev_watchdog(): while packets wait for it
+  std::atomic<bool> watchdog_armed{false};
+  std::uint64_t watchdog_seen = 0;              // tx_packets at its last look
+  std::atomic<std::uint64_t> trans_timeout{0};  // times that it found the queue stuck
+  bool xoff() const {                           // netif_xmit_stopped()
     return stopped.load(std::memory_order_acquire) || stack_xoff.load(std::memory_order_acquire);
   }
   Count tx_packets;  // under xmit_lock, or stats_lock when the driver needs none
@@ -77,7 +80,7 @@ struct NetDevice {
   std::vector<std::unique_ptr<TxQueue>> tx;  // fixed in number for the device's life
   // The disciplines of `tc qdisc`: the root first, then an mq's children by queue. Under rtnl.
   std::vector<std::shared_ptr<Qdisc>> qdiscs;
-  std::vector<QdiscTree> qdisc_trees;  // what they were made of, one by one
+  std::vector<QdiscTree> qdisc_trees;            // what they were made of, one by one
   std::atomic<std::uint64_t> driver_waiting{0};  // hold_taken(): packets
   RcuPtr<const std::vector<Tap*>> taps;          // null or the taps on this device
   std::unique_ptr<Driver> driver;                // changed only while nothing sends (attach())
@@ -193,6 +196,10 @@ SkbPtr sch_handle_egress(Net& net, SkbPtr skb, NetDevice& dev, TxResult& rc);
 void netdev_tx_sent_queue(TxQueue& txq, std::uint32_t bytes);
 void netdev_tx_completed_queue(Net& net, TxQueue& txq, std::uint32_t bytes);
 void netdev_tx_reset_queue(Net& net, TxQueue& txq);
+// netif_tx_watchdog: looks after a stopped queue with packets waiting; one that stands still for
+// kWatchdogTimeo is counted (trans_timeout) and woken, its byte limit forgotten.
+inline constexpr Nanos kWatchdogTimeo = 5 * kSecond;
+void netdev_watchdog_up(Net& net, TxQueue& txq);
 // HARD_TX_LOCK: the queue's transmit lock, unless the driver needs none.
 class HardTxLock {
  public:

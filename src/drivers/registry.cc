@@ -7,9 +7,11 @@
 #include "drivers/af_xdp.h"
 #include "drivers/capture.h"
 #include "drivers/fault.h"
+#include "drivers/link_rate.h"
 #include "drivers/loopback.h"
 #include "drivers/null.h"
 #include "drivers/pcap.h"
+#include "drivers/tap.h"
 
 namespace txp {
 namespace {
@@ -36,6 +38,10 @@ constexpr Kind kKinds[] = {
      [](Net&, const NetDevice& dev, std::string_view) -> Made {
        return make_af_xdp(dev, {.zero_copy = true});
      }},
+    {"tap", true,
+     [](Net&, const NetDevice&, std::string_view name) -> Made {
+       return make_tap(std::string(name));
+     }},
     {"loopback", false,
      [](Net&, const NetDevice&, std::string_view) -> Made { return make_loopback(); }},
 };
@@ -49,6 +55,10 @@ constexpr Wrapper kWrappers[] = {
     {"capture",
      [](Net&, std::unique_ptr<Driver> inner, std::string_view file) -> Made {
        return make_capture(std::move(inner), std::string(file));
+     }},
+    {"rate",
+     [](Net&, std::unique_ptr<Driver> inner, std::string_view options) -> Made {
+       return make_link_rate(std::move(inner), options);
      }},
     {"fault",
      [](Net& net, std::unique_ptr<Driver> inner, std::string_view options) -> Made {
@@ -78,8 +88,8 @@ Made make(Net& net, const NetDevice& dev, std::string_view spec, int depth) {
     return k.make(net, dev, k.takes_argument ? spec.substr(colon + 1) : std::string_view{});
   }
   return fail("unknown device kind \"" + std::string(spec) +
-              "\": use null, pcap:FILE, af_packet, af_xdp, af_xdp_zc or loopback, with fault(...)/ "
-              "or capture(FILE)/ "
+              "\": use null, pcap:FILE, af_packet, af_xdp, af_xdp_zc, tap:NAME or loopback, with "
+              "fault(...)/, rate(...)/ or capture(FILE)/ "
               "before it");
 }
 

@@ -6,8 +6,12 @@
 //            | "pcap:FILE"     writes every frame to a pcapng file
 //            | "af_packet"     sends on the interface of the same name in this process's namespace
 //            | "af_xdp"        the same by AF_XDP; "af_xdp_zc" in zero-copy mode
+//            | "tap:NAME"      a TAP interface of this process's namespace, with virtio-net headers
 //            | "loopback"      back into this Net's receive path
 //   WRAPPER := "capture(FILE)" what the device takes also goes to a pcapng file
+//            | "rate(KEY=VALUE,...)" with
+//                mbit                                the speed of the wire
+//                slots                               frames in the ring, 256 by default
 //            | "fault(KEY=VALUE,...)" with
 //                drop, dup, reorder, corrupt, busy   probabilities from 0 to 1
 //                seed                                a whole number, 1 by default

@@ -117,6 +117,10 @@ Result<Decoded> decode_nft_object(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_xfrm_policy(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_own(const Message& message);
 
+// Whether somebody made the classes of this kind of discipline; those of others (prio's bands,
+// sfq's flows) come with it.
+bool class_is_configured(std::string_view kind);
+
 // Encoding of our own kinds of message (message.h), for the import.
 std::string encode(const LinkXps& xps, const std::vector<std::string>& masks);
 std::string encode(const SysctlValue& value);

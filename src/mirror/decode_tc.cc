@@ -210,6 +210,10 @@ std::string filter_text(const FilterSpec& f) {
 
 }  // namespace
 
+bool class_is_configured(std::string_view kind) {
+  return kind == "htb" || kind == "drr" || kind == "hfsc" || kind == "qfq" || kind == "ets";
+}
+
 Result<Decoded> decode_qdisc(Bytes bytes) {
   tcmsg h{};
   if (take_header(bytes, h) == nullptr) return fail("cut short");

@@ -302,7 +302,7 @@ Result<void> Mirror::add(QdiscSpec&& q, const Decoded& d) {
 // A change of disciplines or classes goes unsaid where the kernel makes or moves others with it.
 Result<void> Mirror::add(ClassSpec&& c, const Decoded& d) {
   if (left_to_reader(MirrorPart::classes)) return {};
-  if (net_.dev->by_index(c.ifindex) == nullptr) return {};
+  if (net_.dev->by_index(c.ifindex) == nullptr || !class_is_configured(c.kind)) return {};
   Device& device = devices_[c.ifindex];
   if (device.classes.size() > 65536) return fail("more classes than a device can have");
   device.qdiscs_changed = true;

@@ -173,10 +173,10 @@ Result<std::vector<NamespaceReader::Interface>> NamespaceReader::interfaces() {
   return all;
 }
 
-// The disciplines on which classes or filters can hang.
+// The disciplines on which filters can hang.
 Result<std::vector<QdiscSpec>> NamespaceReader::classful_qdiscs() {
-  static constexpr std::string_view kPlain[] = {"noqueue", "pfifo_fast", "pfifo",   "bfifo",
-                                                "mq",      "ingress",    "fq_codel"};
+  static constexpr std::string_view kPlain[] = {"noqueue", "pfifo_fast", "pfifo", "bfifo",
+                                                "mq",      "ingress",    "fq",    "codel"};
   std::vector<QdiscSpec> all;
   const auto read = read_here(MirrorPart::qdiscs, [&](const Message& m) -> Result<void> {
     auto decoded = decode(m);
@@ -195,7 +195,7 @@ Result<void> NamespaceReader::read_classes(const MessageTaker& take) {
   if (!qdiscs) return std::unexpected(qdiscs.error());
   int last = 0;
   for (const QdiscSpec& q : *qdiscs) {
-    if (q.ifindex == last || q.kind == "clsact") continue;  // one dump has a device's
+    if (q.ifindex == last || !class_is_configured(q.kind)) continue;  // one dump has a device's
     last = q.ifindex;
     NlRequest r(RTM_GETTCLASS, 0);
     auto* h = r.put_header<tcmsg>();

@@ -20,7 +20,7 @@ bool inet_ecn_set_ce(Skb& skb) {
   // RFC 1624: the checksum falls by what the sum rose.
   std::uint32_t check = load_be16(ip + kCheck);
   check += 0xffffU - more;
-  store_be16(ip + kCheck, static_cast<std::uint16_t>((check & 0xffff) + (check >> 16)));
+  store_be16(ip + kCheck, static_cast<std::uint16_t>(check + (check >= 0xffff ? 1 : 0)));
   return true;
 }
 

@@ -8,6 +8,7 @@
 // dequeues one packet at a time, the kernel up to eight of the same queue. No stab size tables.
 // Drops: QDISC_DROP (by the discipline, or one that was just deactivated).
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "dev/netdevice.h"
@@ -39,10 +40,15 @@ SkbPtr dequeue_skb(Net& net, Qdisc& q, bool& validate, int& packets, int budget)
   if (first && q.one_txqueue && q.dev->features.batch) {
     // try_bulk_dequeue_skb()
     constexpr int kBulk = 64;
+    // No more bytes than the queue's limit has room for, where the driver has one.
+    const Dql& dql = q.txq->dql;
+    std::int64_t room = dql.limit() != 0 ? dql.avail() : std::numeric_limits<std::int32_t>::max();
+    room -= first->len;
     Skb* last = first.get();
-    while (packets < std::min(budget, kBulk)) {
+    while (room > 0 && packets < std::min(budget, kBulk)) {
       SkbPtr next = q.dequeue(net);
       if (!next) break;
+      room -= next->len;
       last->next = next.release();
       last = last->next;
       ++packets;

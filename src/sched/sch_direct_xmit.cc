@@ -13,7 +13,7 @@
 namespace txp {
 namespace {
 
-void dev_requeue_skb(Net& net, SkbPtr chain, Qdisc& q) {
+void dev_requeue_skb(Net& net, SkbPtr chain, Qdisc& q, TxQueue& txq) {
   if (q.deactivated) {
     drop_chain(net, Stage::sch_direct_xmit, std::move(chain), DropReason::QUEUE_PURGE);
     return;
@@ -25,6 +25,7 @@ void dev_requeue_skb(Net& net, SkbPtr chain, Qdisc& q) {
     q.gso_skb.push_back(std::move(chain));
     chain = std::move(rest);
   }
+  if (txq.xoff()) netdev_watchdog_up(net, txq);
   netif_schedule(net, q);
 }
 
@@ -46,7 +47,7 @@ bool sch_direct_xmit(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& tx
   }
   q.lock.lock();
   if (!skb) return true;
-  dev_requeue_skb(net, std::move(skb), q);
+  dev_requeue_skb(net, std::move(skb), q, txq);
   return false;
 }
 

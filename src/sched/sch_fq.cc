@@ -407,21 +407,18 @@ class Fq final : public Qdisc {
       if (!b.new_flows.empty()) return &b.new_flows;
       return b.old_flows.empty() ? nullptr : &b.old_flows;
     };
-    if (FlowList<Flow>* list = of(bands_[band_nr_])) return list;
-    // A band in debt of many rounds gets them here one by one, as the kernel's loop does.
-    for (;;) {
-      bool in_debt = false;
-      for (std::size_t tries = 0; tries < kFqBands; ++tries) {
+    // Three bands in a row without a flow to serve end it; one in debt is given its quantum until
+    // it has credit, and the count begins again.
+    for (std::size_t empty = 0;;) {
+      if (FlowList<Flow>* list = of(bands_[band_nr_])) return list;
+      do {
+        if (++empty > kFqBands) return nullptr;
         band_nr_ = (band_nr_ + 1) % kFqBands;
         Band& b = bands_[band_nr_];
         b.credit = std::min(b.credit + b.quantum, b.quantum);
-        if (b.credit <= 0) {
-          in_debt |= !b.new_flows.empty() || !b.old_flows.empty();
-          continue;
-        }
-        if (FlowList<Flow>* list = of(b)) return list;
-      }
-      if (!in_debt) return nullptr;
+        if (b.credit > 0) break;
+        empty = 0;
+      } while (true);
     }
   }
 

@@ -144,8 +144,8 @@ class Sfq final : public ClassfulQdisc {
 
   bool choose(Net& net, SkbPtr& skb, std::uint32_t& hash, TxResult& ended) {
     const std::uint32_t minor = skb->priority & 0xffff;
-    if (spec.handle != 0 && (skb->priority & 0xffff0000) == spec.handle && minor > 0 &&
-        minor <= o_.divisor) {
+    // A default discipline's handle is 0: there, as in the kernel, a plain priority names a flow.
+    if ((skb->priority & 0xffff0000) == spec.handle && minor > 0 && minor <= o_.divisor) {
       hash = minor - 1;
       return true;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tap/taps.h"
 
+#include <utility>
+
 #include "base/byteorder.h"
 #include "base/checksum.h"
 #include "dev/netdevice.h"
@@ -64,6 +66,34 @@ std::vector<TapFrame> RingTap::frames() const {
 std::uint64_t RingTap::seen() const {
   const std::lock_guard guard(mutex_);
   return seen_;
+}
+
+void QueueTap::packet(const Net& net, const NetDevice& dev, const Skb& skb, bool outgoing) {
+  const std::lock_guard guard(mutex_);
+  ++seen_;
+  if (count_ == frames_.size()) {
+    ++lost_;
+    return;
+  }
+  fill(frames_[(head_ + count_++) % frames_.size()], net, dev, skb, outgoing);
+}
+
+bool QueueTap::take(TapFrame& frame) {
+  const std::lock_guard guard(mutex_);
+  if (count_ == 0) return false;
+  std::swap(frame, frames_[head_]);  // the reader's old memory is used again
+  head_ = (head_ + 1) % frames_.size();
+  --count_;
+  return true;
+}
+
+std::uint64_t QueueTap::seen() const {
+  const std::lock_guard guard(mutex_);
+  return seen_;
+}
+std::uint64_t QueueTap::lost() const {
+  const std::lock_guard guard(mutex_);
+  return lost_;
 }
 
 void CallbackTap::packet(const Net& net, const NetDevice& dev, const Skb& skb, bool outgoing) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Taps that come with the library: into a pcapng file, into a ring in memory, into a function.
+// Taps that come with the library: into a pcapng file, a ring in memory, a queue, a function.
+// A filter before any of them: pcap_filter.h.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +47,26 @@ class RingTap final : public Tap {
   mutable std::mutex mutex_;
   std::vector<TapFrame> frames_;
   std::uint64_t seen_ = 0;
+};
+
+// Frames for a reader on a thread of its own. One that is slow loses its own copies, which are
+// counted, and never holds up a sender (as a socket of PACKET_RX_RING does).
+class QueueTap final : public Tap {
+ public:
+  explicit QueueTap(std::size_t capacity) : frames_(capacity) {}
+  void packet(const Net& net, const NetDevice& dev, const Skb& skb, bool outgoing) override;
+  // The oldest frame. False: none waits.
+  bool take(TapFrame& frame);
+  std::uint64_t seen() const;  // PACKET_STATISTICS: tp_packets
+  std::uint64_t lost() const;  // tp_drops
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<TapFrame> frames_;
+  std::size_t head_ = 0;
+  std::size_t count_ = 0;
+  std::uint64_t seen_ = 0;
+  std::uint64_t lost_ = 0;
 };
 
 // Calls `function` for every frame, by any sending thread, also by several at once.

@@ -11,6 +11,7 @@
 
 #include "drivers/pcap.h"
 #include "drivers/scripted_driver.h"
+#include "tap/pcap_filter.h"
 
 namespace txp {
 namespace {
@@ -162,6 +163,56 @@ TEST(Taps, PcapngTapWritesWhatLeaves) {
   ASSERT_TRUE((*writer)->close());
   EXPECT_TRUE(std::filesystem::exists(path));
   ASSERT_TRUE((*writer)->close());
+}
+
+TEST(QueueTap, ASlowReaderLosesItsOwnCopiesAndNoPacket) {
+  Bed bed;
+  QueueTap tap(3);
+  {
+    const std::lock_guard guard(bed.net.rtnl);
+    bed.net.dev->add_tap(nullptr, &tap);
+  }
+  for (std::uint8_t i = 1; i <= 5; ++i) ASSERT_TRUE(bed.send(i).ok());
+  EXPECT_EQ(bed.driver->frames.size(), 5U);
+  EXPECT_EQ(tap.seen(), 5U);
+  EXPECT_EQ(tap.lost(), 2U);
+  TapFrame frame;
+  for (int i = 1; i <= 3; ++i) {
+    ASSERT_TRUE(tap.take(frame));
+    EXPECT_EQ(frame.bytes[42], i);
+  }
+  EXPECT_FALSE(tap.take(frame));
+  ASSERT_TRUE(bed.send(6).ok());
+  ASSERT_TRUE(tap.take(frame));
+  EXPECT_EQ(frame.bytes[42], 6);
+  const std::lock_guard guard(bed.net.rtnl);
+  bed.net.dev->remove_tap(&tap);
+}
+
+TEST(FilteredTap, ShowsWhatTheExpressionMatches) {
+  Bed bed;
+  auto filter = PcapFilter::compile("udp dst port 2 and udp[8] = 3");
+  ASSERT_TRUE(filter) << filter.error().what;
+  auto queue = std::make_unique<QueueTap>(10);
+  QueueTap& seen = *queue;
+  FilteredTap tap(*filter, std::move(queue));
+  {
+    const std::lock_guard guard(bed.net.rtnl);
+    bed.net.dev->add_tap(bed.dev, &tap);
+  }
+  for (std::uint8_t i = 1; i <= 5; ++i) ASSERT_TRUE(bed.send(i).ok());
+  EXPECT_EQ(seen.seen(), 1U);
+  TapFrame frame;
+  ASSERT_TRUE(seen.take(frame));
+  EXPECT_EQ(frame.bytes[42], 3);
+  const std::lock_guard guard(bed.net.rtnl);
+  bed.net.dev->remove_tap(&tap);
+}
+
+TEST(PcapFilter, ABadExpressionIsLibpcapsError) {
+  const auto filter = PcapFilter::compile("udp port is");
+  ASSERT_FALSE(filter);
+  EXPECT_NE(filter.error().what.find("udp port is"), std::string::npos) << filter.error().what;
 }
 
 }  // namespace

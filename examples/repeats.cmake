@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# The same seed draws the same picture; another one does not.
+foreach(run 1 1 2)
+  execute_process(COMMAND ${PROGRAM} ${run} OUTPUT_VARIABLE out RESULT_VARIABLE code)
+  if(NOT code EQUAL 0)
+    message(FATAL_ERROR "queue_delay ${run} ended with ${code}")
+  endif()
+  string(MD5 sum "${out}")
+  list(APPEND sums ${sum})
+endforeach()
+list(GET sums 0 first)
+list(GET sums 1 second)
+list(GET sums 2 other)
+if(NOT first STREQUAL second OR first STREQUAL other)
+  message(FATAL_ERROR "three runs gave ${sums}")
+endif()
