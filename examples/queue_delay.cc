@@ -21,7 +21,7 @@
 #include "drivers/null.h"
 #include "neigh/neighbour.h"
 #include "net.h"
-#include "route/fib.h"
+#include "route/fib_add_ifaddr.h"
 #include "sched/qdisc.h"
 #include "socket/sock.h"
 #include "tap/taps.h"
@@ -63,6 +63,7 @@ struct Host {
     addr.local = addr.peer = Ip4{0x0a090001};
     addr.prefixlen = 24;
     net.dev->set_addr(addr);
+    (void)fib_add_ifaddr(net, addr, false);
     NeighSpec neigh;
     neigh.ifindex = kDev;
     neigh.dst = Ip4{0x0a090002};

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Configuration of a txpath::Net by code: ip(8)'s link, address, route and neighbour.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 
 #include "api/net_impl.h"
@@ -64,10 +66,11 @@ Result<void> Net::add_link(const LinkConfig& config) {
   }
   if (config.mtu < 68 || config.mtu > 65535)
     return refuse(fmt::format("mtu {} is not between 68 and 65535", config.mtu));
-  if (config.qdisc != "noqueue" && config.qdisc != "pfifo_fast" && config.qdisc != "pfifo" &&
-      config.qdisc != "bfifo")
-    return refuse(
-        fmt::format("qdisc {} is not one of noqueue, pfifo_fast, pfifo, bfifo", config.qdisc));
+  // Those that need no options.
+  static constexpr std::string_view kQdiscs[] = {"noqueue", "pfifo_fast", "pfifo", "bfifo",
+                                                 "codel",   "fq_codel",   "fq",    "sfq"};
+  if (std::ranges::find(kQdiscs, config.qdisc) == std::end(kQdiscs))
+    return refuse(fmt::format("qdisc {} is not one of {}", config.qdisc, fmt::join(kQdiscs, ", ")));
   net.dev->set_link(link);
   txp::QdiscSpec root;
   root.ifindex = link.ifindex;

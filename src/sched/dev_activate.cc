@@ -74,6 +74,7 @@ void set_filters(Qdisc& root, const QdiscTree& was, const QdiscTree& is) {
       TcfChain fresh = make_filters(is, parent);
       root.lock.lock();
       std::swap(chain, fresh);
+      if (!chain.empty()) q.can_bypass = false;  // a packet must pass them, queue or no queue
       root.lock.unlock();
     };
     swap_in(classful->filters, q.spec.handle);

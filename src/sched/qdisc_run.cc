@@ -6,7 +6,8 @@
 //
 // Differs: pfifo_fast takes the discipline's lock like the others. A discipline over several queues
 // dequeues one packet at a time, the kernel up to eight of the same queue. No stab size tables.
-// Drops: QDISC_DROP (by the discipline, or one that was just deactivated).
+// Drops: QDISC_DROP (by the discipline, or one that was just deactivated; where a filter's action
+// sends a packet back to the discipline that it is in, the kernel says TC_RECLASSIFY_LOOP).
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -18,6 +19,20 @@
 
 namespace txp {
 namespace {
+
+// The disciplines whose enqueue() this thread is inside: an action of theirs may send a copy, which
+// must not come back to one of them (Qdisc::owner).
+struct Enqueuing {
+  const Qdisc* q;
+  const Enqueuing* outer;
+};
+constinit thread_local const Enqueuing* enqueuing = nullptr;
+
+bool is_enqueuing(const Qdisc& q) {
+  for (const Enqueuing* e = enqueuing; e != nullptr; e = e->outer)
+    if (e->q == &q) return true;
+  return false;
+}
 
 bool stopped(const TxQueue& txq) { return txq.xoff(); }
 
@@ -105,6 +120,10 @@ TxResult dev_xmit_skb(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& t
   enter(net, Stage::qdisc_enqueue, *skb);
   Trace* const trace = skb->trace;
   if (trace != nullptr) trace->by(Stage::qdisc_enqueue, q.spec);
+  if (is_enqueuing(q)) [[unlikely]] {
+    drop(net, Stage::qdisc_enqueue, std::move(skb), DropReason::QDISC_DROP);
+    return TxResult::drop();
+  }
   const std::lock_guard guard(q.lock);
   if (q.deactivated) {
     drop(net, Stage::qdisc_enqueue, std::move(skb), DropReason::QDISC_DROP);
@@ -124,7 +143,10 @@ TxResult dev_xmit_skb(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& t
     skb->trace = nullptr;
     trace->queued(Stage::qdisc_enqueue);
   }
+  const Enqueuing here{&q, enqueuing};
+  enqueuing = &here;
   const TxResult rc = q.enqueue(net, std::move(skb));
+  enqueuing = here.outer;
   if (ours && q.dev != nullptr) {
     q.running = true;
     run(net, q);

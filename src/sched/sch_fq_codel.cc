@@ -65,6 +65,7 @@ class FqCodel final : public ClassfulQdisc {
     can_bypass = limit >= 1;
     has_filters = true;
     filters = make_filters(tree, spec.handle);
+    can_bypass = can_bypass && filters.empty();
     xstats = {{"drop_overlimit", &drop_overlimit_},
               {"new_flow_count", &new_flow_count_},
               {"ecn_mark", &ecn_mark_},

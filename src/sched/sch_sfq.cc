@@ -70,6 +70,7 @@ class Sfq final : public ClassfulQdisc {
     can_bypass = o.limit >= 1;
     has_filters = true;
     filters = make_filters(tree, spec.handle);
+    can_bypass = can_bypass && filters.empty();
     for (std::uint32_t x = o.flows; x-- > 0;) link(x);
   }
 

@@ -33,36 +33,35 @@ struct TbfParms {
   Ratecfg peak;  // rate_bytes_ps 0: none
 };
 
+// The kernel lists a bucket's depth in ticks, not in the bytes that it was given: the most bytes
+// that make so many ticks. (Above 8 Gbit a tick is several bytes.)
+std::uint32_t burst_of(const Ratecfg& rate, std::uint32_t ticks) {
+  if (rate.rate_bytes_ps == 0) return 0;
+  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max() / 2;
+  auto len = static_cast<std::uint32_t>(std::min(rate.ns_t2l(psched_ticks2ns(ticks)), kMost));
+  for (int i = 0; i < 10000 && psched_ns2ticks(rate.l2t_ns(len + 1)) <= std::int64_t{ticks}; ++i)
+    ++len;
+  return len;
+}
+
 // tbf_change(). Nothing: the kernel would refuse them.
 std::optional<TbfParms> read_tbf(std::span<const std::uint8_t> options) {
   Attrs<TCA_TBF_MAX> a(options, "tbf");
   tc_tbf_qopt o{};
   const auto raw = a.raw(TCA_TBF_PARMS);
   if (!raw || take_header(*raw, o) == nullptr) return std::nullopt;
-  static constexpr std::uint64_t kMax32 = std::numeric_limits<std::uint32_t>::max();
-  const auto capped = [](std::uint64_t v) {
-    return static_cast<std::uint32_t>(std::min(v, kMax32));
-  };
   TbfParms p;
   p.limit = o.limit;
   p.rate = Ratecfg(o.rate, a.u64(TCA_TBF_RATE64).value_or(0));
-  p.buffer = psched_ticks2ns(o.buffer);
+  p.max_size = a.u32(TCA_TBF_BURST).value_or(burst_of(p.rate, o.buffer));
+  p.buffer = p.rate.l2t_ns(p.max_size);
   p.mtu = psched_ticks2ns(o.mtu);
-  if (const auto burst = a.u32(TCA_TBF_BURST)) {
-    p.max_size = *burst;
-    p.buffer = p.rate.l2t_ns(*burst);
-  } else {
-    p.max_size = capped(p.rate.ns_t2l(std::min<Nanos>(p.buffer, kMax32)));
-  }
   if (o.peakrate.rate != 0) {
     p.peak = Ratecfg(o.peakrate, a.u64(TCA_TBF_PRATE64).value_or(0));
     if (p.peak.rate_bytes_ps <= p.rate.rate_bytes_ps) return std::nullopt;
-    if (const auto burst = a.u32(TCA_TBF_PBURST)) {
-      p.max_size = std::min(p.max_size, *burst);
-      p.mtu = p.peak.l2t_ns(*burst);
-    } else {
-      p.max_size = std::min(p.max_size, capped(p.peak.ns_t2l(std::min<Nanos>(p.mtu, kMax32))));
-    }
+    const std::uint32_t burst = a.u32(TCA_TBF_PBURST).value_or(burst_of(p.peak, o.mtu));
+    p.max_size = std::min(p.max_size, burst);
+    p.mtu = p.peak.l2t_ns(burst);
   }
   if (p.max_size == 0 || !a.error().empty()) return std::nullopt;
   return p;

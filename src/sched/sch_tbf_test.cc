@@ -55,7 +55,7 @@ TEST(Tbf, BurstGoesAtOnceThenTheRate) {
   EXPECT_EQ(bed.q().stats.overlimits.get(), 3U);
   EXPECT_EQ(bed.net.totals().queued, 3U);
   EXPECT_TRUE(bed.net.totals().conserved());
-  EXPECT_EQ(drain_all(bed), 3 * kMillisecond);
+  EXPECT_NEAR(static_cast<double>(drain_all(bed)), 3e6, 10);
   EXPECT_EQ(bed.sent(), (Numbers{1, 2, 3, 4, 5}));
   EXPECT_EQ(bed.q().stats.packets.get(), 5U);
   EXPECT_TRUE(bed.net.totals().conserved());
@@ -64,7 +64,7 @@ TEST(Tbf, BurstGoesAtOnceThenTheRate) {
 TEST(Tbf, RateIsExactOverTenSeconds) {
   Bed bed;
   bed.driver->keep = false;
-  bed.qdisc(root_qdisc("tbf", testing::tbf(1000000, 10 * kFrame, 1000000)));
+  bed.qdisc(root_qdisc("tbf", testing::tbf(100000, 10 * kFrame, 100000)));
   const Nanos end = bed.net.clock.now() + 10 * kSecond;
   while (bed.net.clock.now() < end) {
     while (bed.q().qlen() < 50) ASSERT_TRUE(bed.send(1).ok());
@@ -74,7 +74,7 @@ TEST(Tbf, RateIsExactOverTenSeconds) {
     bed.net.poll();
   }
   const double bytes = static_cast<double>(bed.q().stats.bytes.get());
-  EXPECT_NEAR(bytes, 1000000.0 * 10 + 10 * kFrame, 1000000.0 * 10 * 0.001);
+  EXPECT_NEAR(bytes, 100000.0 * 10 + 10 * kFrame, 100000.0 * 10 * 0.001);
 }
 
 TEST(Tbf, PeakRateSpacesTheBurst) {
@@ -82,7 +82,8 @@ TEST(Tbf, PeakRateSpacesTheBurst) {
   bed.qdisc(root_qdisc("tbf", testing::tbf(46000, 10 * kFrame, 100000, 460000, kFrame)));
   for (std::uint8_t i = 1; i <= 3; ++i) ASSERT_TRUE(bed.send(i).ok());
   EXPECT_EQ(bed.sent(), Numbers{1});
-  EXPECT_EQ(drain_all(bed), 200000);  // a tenth of a millisecond each, out of the burst
+  EXPECT_NEAR(static_cast<double>(drain_all(bed)), 200000,
+              10);  // a tenth of a millisecond each, out of the burst
 }
 
 TEST(Tbf, DropsWhatTheBucketCannotHoldAndWhatTheQueueCannot) {
@@ -144,6 +145,21 @@ TEST(Tbf, PurgedWhenTheDeviceGoesDownAndFullAfterwards) {
   set(up);
   ASSERT_TRUE(bed.send(4).ok());
   EXPECT_EQ(bed.sent(), (Numbers{1, 4}));
+}
+
+TEST(Tbf, ABurstIsReadBackFromItsTicks) {
+  // As the kernel dumps it: no TCA_TBF_BURST. A packet of just the burst passes, one byte more not.
+  Bed bed;
+  tc_tbf_qopt o{};
+  o.limit = 100000;
+  o.rate.rate = 125;  // 1 kbit: the bucket is deeper than 32 bits of nanoseconds
+  o.rate.linklayer = TC_LINKLAYER_ETHERNET;
+  o.buffer = static_cast<std::uint32_t>(Ratecfg(o.rate, 0).l2t_ns(2000) / 64);
+  bed.qdisc(root_qdisc("tbf", testing::attr(TCA_TBF_PARMS, testing::octets(o))));
+  const std::vector<std::uint8_t> whole(2000 - 42), more(2001 - 42);
+  EXPECT_EQ(bed.send(bed.frame(more)), TxResult::drop());
+  EXPECT_TRUE(bed.send(bed.frame(whole)).ok());
+  EXPECT_EQ(bed.driver->frames.size(), 1U);
 }
 
 TEST(Tbf, WhatTheKernelWouldRefuseIsUnknown) {
