@@ -33,7 +33,7 @@ namespace {
 constexpr unsigned kTunUso4 = 0x20, kTunUso6 = 0x40;
 
 // struct virtio_net_hdr (whose header C++ cannot read).
-struct VnetHeader {
+struct TapVnetHeader {
   std::uint8_t flags = 0;     // 1: VIRTIO_NET_HDR_F_NEEDS_CSUM
   std::uint8_t gso_type = 0;  // 5: VIRTIO_NET_HDR_GSO_UDP_L4
   std::uint16_t hdr_len = 0;
@@ -41,8 +41,8 @@ struct VnetHeader {
   std::uint16_t csum_start = 0;
   std::uint16_t csum_offset = 0;
 };
-static_assert(sizeof(VnetHeader) == 10);
-constexpr std::uint8_t kNeedsCsum = 1, kGsoUdpL4 = 5;
+static_assert(sizeof(TapVnetHeader) == 10);
+constexpr std::uint8_t kTapNeedsCsum = 1, kTapGsoUdpL4 = 5;
 
 constexpr std::size_t kMaxFrame = 65536 + 64;
 constexpr int kMaxParts = 128;
@@ -57,7 +57,7 @@ class TapDriver final : public Driver {
   }
 
   NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb, bool) override {
-    VnetHeader header = describe(*skb);
+    TapVnetHeader header = describe(*skb);
     std::array<iovec, kMaxParts> parts{};
     int n = 0;
     const auto add = [&](void* at, std::size_t len) {
@@ -94,12 +94,12 @@ class TapDriver final : public Driver {
     }
     for (; done < budget; ++done) {
       const ssize_t n = ::read(fd_, buffer_.data(), buffer_.size());
-      if (n < static_cast<ssize_t>(sizeof(VnetHeader))) break;
+      if (n < static_cast<ssize_t>(sizeof(TapVnetHeader))) break;
       received_.fetch_add(1, std::memory_order_relaxed);
       // No offload was promised to the kernel's senders: a frame from there is complete.
-      netif_receive_frame(
-          net, dev,
-          {buffer_.data() + sizeof(VnetHeader), static_cast<std::size_t>(n) - sizeof(VnetHeader)});
+      netif_receive_frame(net, dev,
+                          {buffer_.data() + sizeof(TapVnetHeader),
+                           static_cast<std::size_t>(n) - sizeof(TapVnetHeader)});
     }
     return done;
   }
@@ -118,18 +118,18 @@ class TapDriver final : public Driver {
 
  private:
   // virtio_net_hdr_from_skb().
-  static VnetHeader describe(const Skb& skb) {
-    VnetHeader h;
+  static TapVnetHeader describe(const Skb& skb) {
+    TapVnetHeader h;
     const auto from_data = [&](std::uint16_t offset) {
       return static_cast<std::uint16_t>(skb.head + offset - skb.data);
     };
     if (skb.ip_summed == IpSummed::partial) {
-      h.flags = kNeedsCsum;
+      h.flags = kTapNeedsCsum;
       h.csum_start = from_data(skb.csum_start);
       h.csum_offset = skb.csum_offset;
     }
     if (skb.is_gso()) {
-      h.gso_type = kGsoUdpL4;
+      h.gso_type = kTapGsoUdpL4;
       h.gso_size = skb.gso_size;
       h.hdr_len = static_cast<std::uint16_t>(from_data(skb.transport_header) + kUdpHlen);
     }

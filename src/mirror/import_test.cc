@@ -4,7 +4,9 @@
 #include "mirror/import.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
 #include <linux/bpf.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -15,6 +17,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 
 #include "dev/netdevice.h"
 #include "mirror/namespace_reader.h"
@@ -119,6 +122,65 @@ TEST_F(ImportWays, FiltersOfClsactEgress) {
   ASSERT_FALSE(clsact->specs.empty());
   for (const FilterSpec& f : clsact->specs)
     EXPECT_TRUE(f.text.starts_with("filter dev va egress protocol ip pref 5 bpf")) << f.text;
+}
+
+// What tc prints, a line each, without its double spaces and notes on hardware.
+std::vector<std::string> tc_lines(TestNetns& ns, const std::string& command) {
+  std::vector<std::string> lines;
+  std::istringstream in(ns.out(command));
+  for (std::string line; std::getline(in, line);) {
+    std::string words, word;
+    std::istringstream split(line);
+    while (split >> word) {
+      if (word == "not_in_hw") continue;
+      if (word.starts_with("*")) word.erase(0, 1);  // "*flowid"
+      words += (words.empty() ? "" : " ") + word;
+    }
+    // A second line goes on with the first: "match 00000035/0000ffff at 20".
+    if (words.starts_with("match ") && !lines.empty())
+      lines.back() += " " + words;
+    else
+      lines.push_back(words);
+  }
+  return lines;
+}
+
+TEST_F(ImportWays, ClassesAndFiltersOfAnHtbInTcsWords) {
+  if (!ns_.sh("tc qdisc add dev va root handle 1: htb default 20"))
+    GTEST_SKIP() << "this kernel has no htb";
+  ASSERT_TRUE(ns_.sh(
+      "tc class add dev va parent 1: classid 1:1 htb rate 8mbit ceil 12345kbit burst 15k &&"
+      "tc class add dev va parent 1:1 classid 1:10 htb rate 1mbit ceil 8mbit prio 3 &&"
+      "tc class add dev va parent 1:1 classid 1:20 htb rate 500kbit overhead 24 &&"
+      "tc qdisc add dev va parent 1:10 handle 10: pfifo limit 5 &&"
+      "tc filter add dev va parent 1: protocol ip prio 1 u32 match ip dport 53 0xffff flowid 1:10 "
+      "&&"
+      "tc filter add dev va parent 1: protocol ip prio 5 handle 2: u32 divisor 256 &&"
+      "tc filter add dev va parent 1: protocol ip prio 5 u32 ht 800:: match ip dst 10.0.0.0/8 "
+      "hashkey mask 0x000000ff at 16 link 2:"));
+  import();
+  const NetDevice& va = *net_->dev->by_name("va");
+  ASSERT_EQ(va.qdisc_trees.size(), 1U);
+  const QdiscTree& tree = va.qdisc_trees[0];
+  std::vector<std::string> classes, filters;
+  for (const ClassSpec& c : tree.classes) {
+    std::string text = c.text;
+    text.erase(text.find(" dev va"), 7);
+    classes.push_back(text);
+  }
+  for (const FilterSpec& f : tree.filters) {
+    std::string text = f.text;
+    text.erase(text.find(" dev va parent 1:"), 17);
+    filters.push_back(text);
+  }
+  EXPECT_THAT(classes, testing::UnorderedElementsAreArray(tc_lines(ns_, "tc class show dev va")));
+  EXPECT_EQ(filters.size(), tc_lines(ns_, "tc filter show dev va parent 1:").size());
+  for (const std::string& line : tc_lines(ns_, "tc filter show dev va parent 1:"))
+    EXPECT_TRUE(std::ranges::find(filters, line) != filters.end() || line.find("link") != line.npos)
+        << line;
+  ASSERT_EQ(tree.children.size(), 1U);
+  EXPECT_EQ(tree.children[0].spec.kind, "pfifo");
+  EXPECT_TRUE(va.qdiscs[0]->state_is_shared) << "known, and a shaper";
 }
 
 TEST_F(ImportWays, FiltersOfASharedBlock) {

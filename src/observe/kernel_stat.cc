@@ -63,10 +63,10 @@ Result<Json> devices_json() {
     std::uint64_t v[kColumns] = {};
     for (std::uint64_t& n : v) values >> n;
     devices[line.substr(start, colon - start)] =
-        Json{{"tx_packets", v[9]},      {"tx_bytes", v[8]},         {"tx_dropped", v[11]},
-             {"tx_errors", v[10]},      {"rx_packets", v[1]},       {"rx_bytes", v[0]},
-             {"rx_dropped", v[3]},      {"driver", Json::object()}, {"qdiscs", Json::array()},
-             {"classes", Json::array()}};
+        Json{{"tx_packets", v[9]},       {"tx_bytes", v[8]},         {"tx_dropped", v[11]},
+             {"tx_errors", v[10]},       {"rx_packets", v[1]},       {"rx_bytes", v[0]},
+             {"rx_dropped", v[3]},       {"driver", Json::object()}, {"qdiscs", Json::array()},
+             {"classes", Json::array()}, {"queues", Json::array()}};
   }
   return devices;
 }

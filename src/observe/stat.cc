@@ -14,6 +14,7 @@
 #include "observe/latency.h"
 #include "observe/trace_log.h"
 #include "sched/classful.h"
+#include "sched/clsact.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
 
@@ -135,6 +136,15 @@ Json device_json(const NetDevice& dev) {
     dropped += txq->tx_dropped.load();
     errors += txq->tx_errors.load();
   }
+  // /sys/class/net/DEV/queues/tx-N: byte_queue_limits and tx_timeout.
+  Json queues = Json::array();
+  for (const auto& txq : dev.tx)
+    queues.push_back(Json{{"queue", fmt::format("tx-{}", txq->index)},
+                          {"packets", txq->tx_packets.get()},
+                          {"bytes", txq->tx_bytes.get()},
+                          {"tx_timeout", txq->trans_timeout.load()},
+                          {"limit", std::uint64_t{txq->dql.limit()}},
+                          {"inflight", std::uint64_t{txq->dql.inflight()}}});
   Json qdiscs = Json::array();
   const std::span all(dev.qdiscs);
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -151,6 +161,19 @@ Json device_json(const NetDevice& dev) {
         for (const auto& c : classful->classes()) classes.push_back(class_json(*c));
     });
   }
+  if (const Clsact* c = dev.clsact.get()) {
+    qdiscs.push_back(Json{{"handle", handle_text(c->spec.handle)},
+                          {"parent", "ingress"},
+                          {"kind", "clsact"},
+                          {"bytes", c->bytes.load()},
+                          {"packets", c->packets.load()},
+                          {"drops", c->drops.load()},
+                          {"overlimits", 0},
+                          {"requeues", 0},
+                          {"backlog_bytes", 0},
+                          {"backlog_packets", 0},
+                          {"xstats", Json::object()}});
+  }
   Json driver = Json::object();
   if (dev.driver)
     for (const auto& [name, value] : dev.driver->stats()) driver[name] = value;
@@ -163,7 +186,8 @@ Json device_json(const NetDevice& dev) {
               {"rx_dropped", dev.rx_dropped.load()},
               {"driver", std::move(driver)},
               {"qdiscs", std::move(qdiscs)},
-              {"classes", std::move(classes)}};
+              {"classes", std::move(classes)},
+              {"queues", std::move(queues)}};
 }
 
 Json socket_json(const Sock& sk) {
@@ -179,7 +203,7 @@ Json socket_json(const Sock& sk) {
 // What tells an array's objects apart.
 std::string key_of(const Json& element) {
   std::string key;
-  for (const char* field : {"handle", "classid", "parent", "kind"})
+  for (const char* field : {"handle", "classid", "parent", "kind", "queue"})
     if (const auto it = element.find(field); it != element.end()) key += it->dump();
   return key;
 }

@@ -245,13 +245,13 @@ class Explain(unittest.TestCase):
         self.assertIn("pref 7 bpf", lab.txpath(f"explain udp to {lab.FAR}:9").out)
 
     def test_a_shaper_sends_what_its_tokens_pay_for(self):
-        lab.sh("tc -n near qdisc add dev va root handle 8001: tbf rate 1mbit burst 3000 latency 1s")
+        lab.sh("tc -n near qdisc add dev va root handle 8001: tbf rate 8kbit burst 3100 latency 9s")
         self.assertEqual(self.explain(f"to {lab.FAR}:9 len 1000")["verdict"], "sent")
         j = self.explain(f"to {lab.FAR}:9 len 6000")
         self.assertEqual((j["verdict"], len(j["frames"])), ("queued", 2))
         self.assertIn("queued: it waits at qdisc_enqueue",
                       lab.txpath(f"explain udp to {lab.FAR}:9 len 6000").out)
-        lab.sh("tc -n near qdisc replace dev va root handle 8001: tbf rate 1mbit burst 300 latency 1s")
+        lab.sh("tc -n near qdisc replace dev va root handle 8001: tbf rate 8kbit burst 300 latency 1s")
         j = self.explain(f"to {lab.FAR}:9 len 1000")
         self.assertEqual((j["verdict"], j["reason"]), ("dropped", "QDISC_DROP"))
 
