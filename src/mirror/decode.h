@@ -84,9 +84,9 @@ struct Irrelevant {};
 
 struct Decoded {
   std::variant<Irrelevant, Link, InAddr, Route, RouteException, FibRule, NexthopSpec, NeighSpec,
-               QdiscSpec, ClassSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue, NftTable,
-               NftChain, NftRule, NftSetSpec, NftElemsSpec, NftObjectSpec, XfrmPolicy, ForeignHook,
-               EgressHook, PathObstacle>
+               QdiscSpec, ClassSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue,
+               NftTable, NftChain, NftRule, NftSetSpec, NftElemsSpec, NftObjectSpec, XfrmPolicy,
+               ForeignHook, EgressHook, PathObstacle>
       what;
   bool deleted = false;           // the object went
   std::uint16_t nlmsg_flags = 0;  // NLM_F_REPLACE, NLM_F_APPEND of a notification

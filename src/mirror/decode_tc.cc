@@ -45,7 +45,7 @@ std::string time_text(double us) {
 constexpr double kTicksPerUs = 15.625;
 // tc_calc_xmitsize().
 double bytes_in(std::uint64_t rate, std::uint32_t ticks) {
-  return std::trunc(static_cast<double>(rate) * (ticks / kTicksPerUs) / 1e6);
+  return std::trunc(static_cast<double>(rate) * std::trunc(ticks / kTicksPerUs) / 1e6);
 }
 
 std::string fifo_text(Bytes options, bool bytes) {

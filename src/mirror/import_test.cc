@@ -137,6 +137,7 @@ std::vector<std::string> tc_lines(TestNetns& ns, const std::string& command) {
       words += (words.empty() ? "" : " ") + word;
     }
     // A second line goes on with the first: "match 00000035/0000ffff at 20".
+    if (words.starts_with("hash ")) continue;
     if (words.starts_with("match ") && !lines.empty())
       lines.back() += " " + words;
     else

@@ -106,7 +106,7 @@ TEST(Etf, SendsDeltaBeforeTheTimeAndDropsWhatIsLate) {
   bed.qdisc(root_qdisc("etf", attr(TCA_ETF_PARMS, octets(o))));
   SockGuard s(bed.net);
   s.sk->txtime = true;
-  s.sk->txtime_clockid = CLOCK_TAI;
+  s.sk->clockid = CLOCK_TAI;
   bed.run_until(kSecond);
   const Nanos now = bed.net.clock.now();
   EXPECT_EQ(bed.send(of_socket(bed, *s.sk, 9, now - 1)), TxResult::drop());

@@ -92,8 +92,8 @@ class Etf final : public Qdisc {
   bool valid(Net& net, const Skb& skb) const {
     if (!skip_sock_check_) {
       const Sock* sk = skb.sk;
-      if (sk == nullptr || !sk->txtime || sk->txtime_clockid != CLOCK_TAI ||
-          sk->txtime_deadline != deadline_)
+      if (sk == nullptr || !sk->txtime || sk->clockid != CLOCK_TAI ||
+          sk->txtime_deadline_mode != deadline_)
         return false;
     }
     return skb.tstamp >= net.clock.wall() && skb.tstamp >= last_;

@@ -173,8 +173,8 @@ class Sock {
   std::atomic<std::uint32_t> zckey{0};  // of the next MSG_ZEROCOPY call
   std::uint8_t buf_lock = 0;            // SO_BUF_LOCK: SOCK_SNDBUF_LOCK, SOCK_RCVBUF_LOCK
   std::atomic<std::uint64_t> max_pacing_rate{~std::uint64_t{0}};  // bytes a second
-  std::uint64_t lingertime = 0;                       // seconds
-  std::int64_t rcvtimeo = -1;                         // ns; -1: for ever
+  std::uint64_t lingertime = 0;                                   // seconds
+  std::int64_t rcvtimeo = -1;                                     // ns; -1: for ever
   int rcvlowat = 1;
   int busy_poll = 0;  // microseconds
   int peek_off = -1;

@@ -112,9 +112,9 @@ SockResult<std::size_t> sk_getsockopt(Sock& sk, int optname, OptRoom room) {
     case SO_TIMESTAMPNS_OLD: return store(room, int{timestamp_as(sk, false, true)});
     case SO_TIMESTAMPNS_NEW: return store(room, int{timestamp_as(sk, true, true)});
     case SO_MAX_PACING_RATE:
-      if (room.size() >= sizeof sk.max_pacing_rate) return store(room, sk.max_pacing_rate);
+      if (room.size() >= sizeof sk.max_pacing_rate) return store(room, sk.max_pacing_rate.load());
       return store(room, static_cast<std::uint32_t>(
-                             std::min<std::uint64_t>(sk.max_pacing_rate, 0xffffffffU)));
+                             std::min<std::uint64_t>(sk.max_pacing_rate.load(), 0xffffffffU)));
     case SO_RCVLOWAT: return store(room, sk.rcvlowat);
     case SO_SNDLOWAT: return store(room, int{1});
     case SO_PEEK_OFF: return store(room, sk.peek_off);
