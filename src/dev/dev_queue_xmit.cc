@@ -14,6 +14,7 @@
 #include "netfilter/nf_hook.h"
 #include "observe/trace.h"
 #include "plan/plan_recorder.h"
+#include "sched/classful.h"
 #include "socket/error_queue.h"
 #include "socket/timestamping.h"
 
@@ -93,6 +94,12 @@ TxResult xmit_noqueue(Net& net, SkbPtr skb, NetDevice& dev, TxQueue& txq) {
   return is_list ? TxResult::success() : rc;
 }
 
+// Filters, and disciplines that tell packets apart: each one has to come as a walk brings it.
+bool looks_at_each(const NetDevice& dev, const Qdisc& q) {
+  return dev.clsact.get() != nullptr || q.state_is_shared ||
+         dynamic_cast<const ClassfulQdisc*>(&q) != nullptr;
+}
+
 }  // namespace
 
 void drop_chain(Net& net, Stage stage, SkbPtr chain, DropReason reason) {
@@ -135,8 +142,10 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
     if (!skb) return rc;
   }
   TxQueue& txq = *dev.tx[netdev_pick_tx(net, dev, *skb)];
-  if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr) [[unlikely]]
+  if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr) [[unlikely]] {
+    if (looks_at_each(dev, *txq.qdisc)) r->refuse(Walk::filter);
     r->device(*skb);
+  }
   return dev_queue_xmit_txq(net, std::move(skb), dev, txq);
 }
 

@@ -105,7 +105,7 @@ std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const 
         break;
       if (plan.id != Plan::Id::zero) ++id;
       ++tried;
-      stopped = txq.stopped.load(std::memory_order_acquire);
+      stopped = txq.xoff();
       busy = stopped || !xmit(net, cpu, skb, dev, txq, tried < run.size());
       if (!busy) [[likely]]
         bytes += len;

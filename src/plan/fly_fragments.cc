@@ -74,7 +74,7 @@ std::size_t send(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, Fragments& f, T
       ++cpu.xmit_recursion;
       for (; i < f.count; ++i) {
         skb = f.take(i);
-        if (txq.stopped.load(std::memory_order_acquire)) break;
+        if (txq.xoff()) break;
         count_xmit(cpu, skb->len);
         if (!xmit(net, cpu, skb, dev, txq, false)) break;
       }

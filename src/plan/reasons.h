@@ -24,6 +24,7 @@ namespace txp {
   X(netfilter) /* a verdict that may differ from packet to packet */ \
   X(neighbour) /* not resolved */ \
   X(queue)     /* a transmit queue that depends on the CPU */ \
+  X(filter)    /* tc filters, or a discipline that tells packets apart */ \
   X(copies)    /* a copy goes to this host */ \
   X(form)      /* options, segmentation, stamps, or headers that a template cannot give */ \
   X(room)      /* too many ways counted differently (FlightShapes) */
@@ -35,7 +36,7 @@ namespace txp {
   X(exception) /* learnt path MTUs */ \
   X(address)   /* addresses, groups and sysctls of devices */ \
   X(link)      /* devices: flags, MTU, features, drivers, what the engine cannot follow there */ \
-  X(filter)    /* clsact filters */ \
+  X(filter)    /* disciplines and filters */ \
   X(netfilter) /* hooks and rules */ \
   X(neighbour) /* states and hardware addresses */ \
   X(sysctl)    /* the namespace's */ \

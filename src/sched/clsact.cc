@@ -51,7 +51,9 @@ void DevTable::set_clsact(int ifindex, const QdiscSpec* spec, std::vector<Filter
   if (dev == nullptr) return;
   const Clsact* old = dev->clsact.get();
   if (spec == nullptr) {
-    if (old != nullptr) net_.retired.retire(dev->clsact.set(nullptr));
+    if (old == nullptr) return;
+    net_.retired.retire(dev->clsact.set(nullptr));
+    net_.generations.changed(Basis::filter);
     return;
   }
   const auto equal = [](const FilterSpec& a, const FilterSpec& b) {
@@ -68,6 +70,7 @@ void DevTable::set_clsact(int ifindex, const QdiscSpec* spec, std::vector<Filter
     next->drops = old->drops.load();
   }
   net_.retired.retire(dev->clsact.set(next));
+  net_.generations.changed(Basis::filter);
 }
 
 }  // namespace txp

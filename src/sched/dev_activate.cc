@@ -154,6 +154,7 @@ std::string DevTable::default_kind() const { return net_.sysctl().default_qdisc;
 void DevTable::graft(NetDevice& dev, std::vector<std::shared_ptr<Qdisc>> qdiscs) {
   const bool active = dev.is_up() && dev.link().carrier;
   dev_deactivate(dev);
+  net_.generations.changed(Basis::filter);
   const bool mq = qdiscs.size() > 1;
   for (const auto& q : qdiscs) qdisc_adopt(*q, dev, nullptr);
   for (std::size_t i = 0; i < dev.tx.size(); ++i) {
