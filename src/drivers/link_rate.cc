@@ -97,7 +97,7 @@ class LinkRateDriver final : public Driver {
     TxQueue& txq = *dev.tx[queue];
     std::uint32_t len = 0;
     {
-      const HardTxLock lock(net, dev, txq);
+      const HardTxLock lock(net.this_cpu(), dev, txq);
       const std::lock_guard guard(lock_);
       SkbPtr skb = pop();
       len = skb->len;
