@@ -3,8 +3,8 @@
 // queue's discipline, or the device at once when it has none.
 // Kernel twin: net/core/dev.c (__dev_queue_xmit(), qdisc_pkt_len_init()).
 //
-// Differs: tcx programs are not run, a packet that would meet one is unknown. No net_prio cgroup, no
-// offloaded subordinate devices. Drops: RECURSION_LIMIT (a device that sends into itself) and
+// Differs: tcx programs are not run, a packet that would meet one is unknown. No net_prio cgroup,
+// no offloaded subordinate devices. Drops: RECURSION_LIMIT (a device that sends into itself) and
 // DEV_READY (a device without a queue that is stopped or busy), both ENETDOWN; TXPATH_UNKNOWN.
 #include <atomic>
 #include <optional>
