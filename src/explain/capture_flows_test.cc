@@ -6,6 +6,9 @@
 #include <netinet/in.h>
 #include <pcap/dlt.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
 #include "wire/tcp.h"
@@ -25,14 +28,14 @@ Frame ethernet(const Ipv4Header& ip, const Frame& transport) {
   h.ttl = 64;
   h.tot_len = static_cast<std::uint16_t>(kIpHlen + transport.size());
   h.emit(&f[kEthHlen]);
-  f.insert(f.end(), transport.begin(), transport.end());
+  std::ranges::copy(transport, std::back_inserter(f));
   return f;
 }
 
 Frame datagram(const Ipv4Header& extra = {}) {
   Frame udp(kUdpHlen, 0);
   UdpHeader{4000, 53, 11, 0}.emit(udp.data());
-  udp.insert(udp.end(), {'a', 'b', 'c'});
+  for (const char c : {'a', 'b', 'c'}) udp.push_back(static_cast<std::uint8_t>(c));
   Ipv4Header ip = extra;
   ip.protocol = kIpProtoUdp;
   return ethernet(ip, udp);
