@@ -168,11 +168,16 @@ class AfPacketDriver final : public Driver {
         continue;
       }
       if (errno == EINTR) continue;
-      if (errno == EMSGSIZE && send_long_frame(options_.netns_fd, address_.sll_ifindex, bypass_,
-                                               {static_cast<const std::uint8_t*>(parts[0].iov_base),
-                                                parts[0].iov_len})) {
-        sent_.fetch_add(1, std::memory_order_relaxed);
-        consume(pop(net, dev, ring));
+      if (errno == EMSGSIZE) {
+        // Whatever that answers, waiting would not help: the frame is sent or lost.
+        if (send_long_frame(
+                options_.netns_fd, address_.sll_ifindex, bypass_,
+                {static_cast<const std::uint8_t*>(parts[0].iov_base), parts[0].iov_len})) {
+          sent_.fetch_add(1, std::memory_order_relaxed);
+          consume(pop(net, dev, ring));
+        } else {
+          lose_head(net, dev, ring);
+        }
         continue;
       }
       if (errno == EAGAIN || (errno == ENOBUFS && ++ring.refusals < kMaxRefusals)) return;

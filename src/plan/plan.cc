@@ -9,6 +9,8 @@
 #include "net.h"
 #include "socket/sock.h"
 #include "wire/ethernet.h"
+#include "wire/ipv4.h"
+#include "wire/udp.h"
 
 namespace txp {
 namespace {
@@ -73,6 +75,9 @@ bool neighbour_holds(Net& net, Plan& plan) {
   return header && header->dest == n->mac();
 }
 
+// The most that a UDP datagram holds: beyond it the walk says EMSGSIZE.
+constexpr std::size_t kMostPayload = 0xffff - kIpHlen - kUdpHlen;
+
 Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std::size_t len, Walk& why) {
   const auto walks = [&why](Walk reason) {
     why = reason;
@@ -107,7 +112,7 @@ Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std::size_t len
     return walks(plan->refused);
   if (len - 1 >= plan->max_payload) [[unlikely]] {
     const std::size_t parts = plan_parts(plan->max_payload, len);
-    if (len == 0 || parts > kPlanMostParts) return walks(Walk::size);
+    if (len == 0 || len > kMostPayload || parts > kPlanMostParts) return walks(Walk::size);
     Plan* cut = cpu.plans ? cpu.plans->find(state, plan->daddr, plan->dport, parts) : nullptr;
     if (cut == nullptr) return walks(Walk::fragments);
     if (cut->epoch != epoch && !still_holds(net, cpu, *cut, epoch)) return walks(Walk::fragments);
