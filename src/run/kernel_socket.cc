@@ -137,6 +137,10 @@ Sock* make_shadow(Net& net, const KernelSocket& k) {
   if (k.connected) {
     sk->txhash = net.random.u32() | 1;
     sk->inet_id = net.random.u32() & 0xffff;
+    // What connect() leaves in the corked flow: a datagram whose route is kept goes there.
+    sk->cork.fl4.saddr = k.local;
+    sk->cork.fl4.daddr = k.peer;
+    sk->cork.fl4.dport = k.peer_port;
   }
   sk->bound_dev_if = k.bound_dev_if;
   sk->mark = k.mark;

@@ -252,7 +252,7 @@ class Explain(unittest.TestCase):
         self.assertIn("queued: it waits at qdisc_enqueue",
                       lab.txpath(f"explain udp to {lab.FAR}:9 len 6000").out)
         lab.sh("tc -n near qdisc replace dev va root handle 8001: tbf rate 8kbit burst 300 latency 1s")
-        j = self.explain(f"to {lab.FAR}:9 len 1000")
+        j = self.explain(f"to {lab.FAR}:9 len 1000", 1)
         self.assertEqual((j["verdict"], j["reason"]), ("dropped", "QDISC_DROP"))
 
     def test_the_class_and_the_filter_are_named(self):
@@ -278,7 +278,8 @@ class Explain(unittest.TestCase):
               chain output { type filter hook output priority 0; policy drop;
                 udp dport 123 counter drop
                 udp dport 9 counter accept
-              } }""")
+              }
+            }""")
         r = lab.txpath(f"explain udp to {lab.FAR}:9 -j --ct new")
         self.assertEqual(r.code, 0, r.err)
         hook = self.hook(r.json)
@@ -303,7 +304,8 @@ class Explain(unittest.TestCase):
         self.ruleset("""table inet filter {
               chain output { type filter hook output priority 0;
                 udp dport 9 counter queue num 3
-              } }""")
+              }
+            }""")
         r = lab.txpath(f"explain udp to {lab.FAR}:9 -j")
         self.assertEqual(r.code, 3, r.err)
         what = r.json["unknown"][0]
