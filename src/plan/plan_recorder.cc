@@ -109,7 +109,9 @@ bool PlanRecorder::take_tail() {
       tail_counts_.each[kStageCounts + static_cast<std::size_t>(Snmp::UdpOutDatagrams)];
   if (sent.of != 1) return false;
   sent.of = 0;
-  return true;
+  // A packet that the last fragment's device made (a doubled one) is not the flow's.
+  constexpr std::size_t kBorn = kFlightCounts - 1;
+  return tail_counts_.each[kBorn].of == 0;
 }
 
 void PlanRecorder::judge(const Skb& skb) {
