@@ -18,6 +18,9 @@
 #include "drivers/bell.h"
 #include "drivers/registry.h"
 #include "net.h"
+#include "netfilter/nf_hook.h"
+#include "netfilter/nft_program.h"
+#include "sched/clsact.h"
 #include "softirq/net_tx_action.h"
 
 namespace txp {
@@ -258,6 +261,14 @@ std::size_t RunDevices::transmit() {
 std::optional<RunDevices::Refusal> RunDevices::refuse(const NetDevice& dev) const {
   if (const auto* filters = dev.egress_filters.get(); filters != nullptr) [[unlikely]]
     return Refusal{Fallback::EGRESS_FILTER, {"filter", filters->front().text}};
+  // The engine could run these, but what they count and police is the kernel's.
+  if (const Clsact* clsact = dev.clsact.get(); clsact != nullptr && !clsact->specs.empty())
+      [[unlikely]]
+    return Refusal{Fallback::EGRESS_FILTER, {"filter", clsact->specs.front().text}};
+  if (const NfEgress* egress = dev.nf_egress.get(); egress != nullptr) [[unlikely]]
+    return Refusal{
+        Fallback::EGRESS_FILTER,
+        {"nft-chain", egress->chains.empty() ? "" : egress->chains.front()->object.text}};
   const Entry* e = find(dev.ifindex);
   if (e != nullptr && e->state.load(std::memory_order_acquire) == State::usable &&
       e->driver.load(std::memory_order_relaxed) == dev.driver.get()) [[likely]]

@@ -303,7 +303,7 @@ class Explain(unittest.TestCase):
     def test_a_rule_that_cannot_be_evaluated_is_unknown_and_named(self):
         self.ruleset("""table inet filter {
               chain output { type filter hook output priority 0;
-                udp dport 9 counter queue num 3
+                udp dport 9 counter meta mark set jhash ip saddr mod 4
               }
             }""")
         r = lab.txpath(f"explain udp to {lab.FAR}:9 -j")
@@ -311,7 +311,7 @@ class Explain(unittest.TestCase):
         what = r.json["unknown"][0]
         self.assertEqual((what["kind"], what["family"], what["table"], what["chain"]),
                          ("nft-rule", "inet", "filter", "output"))
-        self.assertIn("queue", what["text"])
+        self.assertIn("jhash", what["text"])
         self.assertEqual(lab.txpath(f"explain udp to {lab.FAR}:10 -j").code, 0)
 
     def test_payload_comes_from_a_file(self):
