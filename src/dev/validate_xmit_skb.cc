@@ -19,11 +19,17 @@ SkbPtr refuse(Net& net, SkbPtr skb, NetDevice& dev, DropReason reason) {
   return nullptr;
 }
 
+// gso_features_check(): more than the device takes in one piece.
+bool beyond_gso_max(const Skb& skb, const NetDevice& dev) {
+  const Link& link = dev.link();
+  return skb.len >= link.gso_max_size || skb.gso_segs > link.gso_max_segs;
+}
+
 }  // namespace
 
 SkbPtr validate_xmit_skb(Net& net, SkbPtr skb, NetDevice& dev) {
   const DriverFeatures& can = dev.features;
-  if (skb->is_gso() && !(can.gso_udp_l4 && can.csum)) {
+  if (skb->is_gso() && (!(can.gso_udp_l4 && can.csum) || beyond_gso_max(*skb, dev))) {
     SkbPtr segments = skb_gso_segment(net, std::move(skb), Stage::dev_hard_start_xmit);
     if (!segments) dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
     return segments;
