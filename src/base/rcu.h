@@ -10,10 +10,6 @@
 #include <utility>
 #include <vector>
 
-// Its read side inline: functions short enough to be used by code of any licence, as it says there.
-#define _LGPL_SOURCE
-#include <urcu/urcu-bp.h>
-
 #if defined(__SANITIZE_THREAD__)
 #define TXP_TSAN 1
 #elif defined(__has_feature)
@@ -21,6 +17,21 @@
 #define TXP_TSAN 1
 #endif
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define TXP_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TXP_ASAN 1
+#endif
+#endif
+
+// Its read side inline: functions short enough to be used by code of any licence, as it says there.
+// Not where alignment is checked: its readers lie 32 bytes into an arena and ask for 128.
+#ifndef TXP_ASAN
+#define _LGPL_SOURCE
+#endif
+#include <urcu/urcu-bp.h>
+
 #ifdef TXP_TSAN
 extern "C" void __tsan_acquire(void*);
 extern "C" void __tsan_release(void*);

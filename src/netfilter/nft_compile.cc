@@ -183,7 +183,7 @@ NftElem NftCompiler::element(const NftSetSpec& set, const NftElemSpec& e, NftSet
     else
       elem.verdict.code = NftCode::unknown;
   } else {
-    std::memcpy(elem.data.data(), e.data.data(), std::min<std::size_t>(e.data.size(), 64));
+    std::copy_n(e.data.data(), std::min<std::size_t>(e.data.size(), 64), elem.data.data());
   }
   if (!e.expressions.empty())
     elem.first =

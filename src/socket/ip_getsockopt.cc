@@ -5,6 +5,8 @@
 // Differs: IP_MSFILTER and MCAST_MSFILTER are unknown.
 #include <netinet/in.h>
 
+#include <algorithm>
+
 #include "base/rcu.h"
 #include "dev/netdevice.h"
 #include "ip/ip.h"
@@ -31,7 +33,7 @@ std::size_t get_options(const Sock& sk, OptRoom room) {
   if (!opt) return 0;
   ip_options_undo(*opt);
   const std::size_t n = std::min<std::size_t>(room.size(), opt->optlen);
-  std::memcpy(room.data(), opt->data.data(), n);
+  std::copy_n(opt->data.data(), n, room.data());
   return n;
 }
 

@@ -4,10 +4,12 @@
 // Kernel twin: net/core/sock.c, sk_setsockopt(), sock_set_timestamping().
 // Differs: socket filters and reuseport programs are unknown; options that only
 // concern receiving are kept and have no effect. Where kernels differ, the answers are 6.18's.
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -58,7 +60,8 @@ SockResult<void> bind_to_index(Sock& sk, int ifindex) {  // sock_bindtoindex_loc
 SockResult<void> bind_to_device(Sock& sk, OptValue value) {
   // The name ends at a zero byte or at IFNAMSIZ - 1 bytes.
   const auto* text = static_cast<const char*>(static_cast<const void*>(value.data()));
-  const std::string_view name(text, ::strnlen(text, std::min<std::size_t>(value.size(), 15)));
+  const std::string_view room(text, std::min<std::size_t>(value.size(), IF_NAMESIZE - 1));
+  const std::string_view name = room.substr(0, room.find('\0'));
   int ifindex = 0;
   if (!name.empty()) {
     const RcuReader reader;

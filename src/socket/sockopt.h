@@ -59,7 +59,7 @@ T load(OptValue value) {
 template <typename T>
 std::size_t store(OptRoom room, const T& v) {
   const std::size_t n = std::min(room.size(), sizeof v);
-  std::memcpy(room.data(), &v, n);
+  if (n != 0) std::memcpy(room.data(), &v, n);
   return n;
 }
 
