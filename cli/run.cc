@@ -102,14 +102,15 @@ std::string unseen(const std::string& path) {
 
 // The capabilities that the command has by `setcap` reach the program as ambient ones.
 void hand_down_capabilities() {
+  constexpr std::array<unsigned, 2> kNeeded{CAP_NET_RAW, CAP_NET_ADMIN};
   if (::geteuid() == 0) return;
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
   if (::syscall(SYS_capget, &header, data.data()) != 0) return;
-  for (const unsigned cap : {CAP_NET_RAW, CAP_NET_ADMIN})
+  for (const unsigned cap : kNeeded)
     if ((data[0].permitted & (1U << cap)) != 0) data[0].inheritable |= 1U << cap;
   if (::syscall(SYS_capset, &header, data.data()) != 0) return;
-  for (const unsigned cap : {CAP_NET_RAW, CAP_NET_ADMIN})
+  for (const unsigned cap : kNeeded)
     if ((data[0].inheritable & (1U << cap)) != 0)
       (void)::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
 }

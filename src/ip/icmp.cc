@@ -95,8 +95,10 @@ void icmp_rcv(Net& net, SkbPtr skb) {
     case kIcmpDestUnreach:
     case kIcmpSourceQuench:
     case kIcmpTimeExceeded:
-    case kIcmpParameterProb:
-      return icmp_unreach(net, std::move(skb), *icmp, skb->bytes().subspan(kIcmpHlen));
+    case kIcmpParameterProb: {
+      const auto quoted = skb->bytes().subspan(kIcmpHlen);
+      return icmp_unreach(net, std::move(skb), *icmp, quoted);
+    }
     case kIcmpEcho:
       if (!net.sysctl().icmp_echo_ignore_all) icmp_reply(net, *skb);
       break;

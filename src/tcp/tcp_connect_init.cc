@@ -51,7 +51,7 @@ TcpWindow tcp_select_initial_window(std::uint32_t space, std::uint32_t mss,
   if (init_rcv_wnd != 0) w.rcv_wnd = std::min(w.rcv_wnd, init_rcv_wnd * mss);
   if (wscale_ok) {
     space = std::min(std::max(space, most_space), window_clamp);
-    const int bits = std::bit_width(space) - 1 - 15;
+    const int bits = static_cast<int>(std::bit_width(space)) - 1 - 15;
     w.rcv_wscale = static_cast<std::uint8_t>(std::clamp(bits, 0, int{kTcpMaxWscale}));
   }
   return w;

@@ -77,8 +77,10 @@ std::string functions_refused_here(const KernelBtf& btf) {
   const bpf_insn nothing[] = {
       {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
       {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
-  LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_TRACE_FENTRY,
-              .attach_btf_id = static_cast<__u32>(id));
+  bpf_prog_load_opts options{};
+  options.sz = sizeof options;
+  options.expected_attach_type = BPF_TRACE_FENTRY;
+  options.attach_btf_id = static_cast<__u32>(id);
   const int program =
       bpf_prog_load(BPF_PROG_TYPE_TRACING, "txp_probe", "GPL", nothing, 2, &options);
   if (program < 0) return std::strerror(-program);

@@ -8,8 +8,10 @@
 //   4 a send to an address on the link
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <source_location>
 #include <span>
 #include <vector>
 
@@ -29,8 +31,10 @@ using Bytes = std::vector<std::uint8_t>;
 
 constexpr MacAddr kOurs{{2, 0, 0, 0, 0, 1}};
 
-void require(bool holds) {
-  if (!holds) std::abort();
+void require(bool holds, const std::source_location at = std::source_location::current()) {
+  if (holds) return;
+  std::fprintf(stderr, "line %u does not hold\n", static_cast<unsigned>(at.line()));
+  std::abort();
 }
 
 void add_link(Net& net, int ifindex, std::uint32_t flags, std::uint16_t type, Ip4 addr,
@@ -130,6 +134,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto got = udp_recvmsg(*sk);
     if (!got && got.error().code == EAGAIN) break;
   }
+  for (RecvMsg msg; ip_recv_error(*sk, msg).has_value();) msg = RecvMsg{};
   require(sk->rmem_alloc.load() == 0);
   require(sk->wmem_alloc.load() == 1);
   inet_release(*sk);
