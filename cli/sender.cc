@@ -354,9 +354,9 @@ Result<void> Sender::open_traces() {
 
 // What was dropped since the last look, with its cause.
 void Sender::note_drops() {
-  CounterTotals now = net_.totals();
+  const CounterTotals now = net_.totals();
   failures_.drops(options_.question, options_.question.len.value_or(kDefaultLen), seen_, now);
-  seen_ = std::move(now);
+  seen_ = now;
 }
 
 Result<void> Sender::finish() {

@@ -176,7 +176,7 @@ WebServer::WebServer(WebOptions options, StatReader& reader)
     return Handled;
   }));
   s.set_exception_handler(
-      [](const httplib::Request&, httplib::Response& response, std::exception_ptr thrown) {
+      [](const httplib::Request&, httplib::Response& response, const std::exception_ptr& thrown) {
         try {
           std::rethrow_exception(thrown);
         } catch (const std::exception& e) {

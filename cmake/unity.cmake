@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # With TXPATH_UNITY the compiler sees a folder of src/ as one file: a third of the time to build,
 # and calls between stages are inlined. Names in anonymous namespaces must then differ within a
-# folder. clang-tidy compiles each file alone.
+# folder.
 function(txpath_unity target)
   if(NOT TXPATH_UNITY)
     return()

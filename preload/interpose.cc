@@ -255,7 +255,7 @@ int close_one(int fd) {
 int close_many(unsigned first, unsigned last, int flags) {
   Takeover* t = here();
   if (t == nullptr || first > last) return REAL(close_range)(first, last, flags);
-  if ((flags & CLOSE_RANGE_CLOEXEC) == 0)
+  if ((flags & int{CLOSE_RANGE_CLOEXEC}) == 0)
     for (const int fd : t->known(first, last)) t->closed(fd);
   for (const int fd : t->descriptors.all()) {
     const auto mine = static_cast<unsigned>(fd);

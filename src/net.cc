@@ -42,7 +42,7 @@ thread_local ThreadCpus thread_cpus;
 
 }  // namespace
 
-Net::Net(Options options)
+Net::Net(const Options& options)
     : id_(next_net_id()),
       sysctl_(new Sysctls),
       clock(options.clock),

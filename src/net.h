@@ -104,7 +104,7 @@ class Net {
     Clock clock = Clock::monotonic();
     std::uint64_t seed = 1;
   };
-  explicit Net(Options options);
+  explicit Net(const Options& options);
   ~Net();
   Net(const Net&) = delete;
   Net& operator=(const Net&) = delete;

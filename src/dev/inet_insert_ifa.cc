@@ -69,7 +69,7 @@ void DevTable::remove_addr(int ifindex, Ip4 local, std::uint8_t prefixlen) {
     const auto it = std::ranges::find_if(
         in.addrs, [&](const InAddr& a) { return a.local == local && a.prefixlen == prefixlen; });
     if (it == in.addrs.end()) return;
-    const InAddr gone = *it;
+    const InAddr gone = std::move(*it);
     in.addrs.erase(it);
     if (gone.secondary()) return;
     const auto depends = [&](const InAddr& a) { return a.secondary() && same_subnet(gone, a); };

@@ -202,7 +202,7 @@ void ip_options_undo(IpOptions& opt) {
 void ip_options_build(Net& net, Skb& skb, const IpOptions& opt, Ip4 daddr) {
   std::uint8_t* iph = skb.network();
   std::memcpy(iph + kIpHlen, opt.data.data(), opt.optlen);
-  skb.opt = opt;
+  skb.opt = static_cast<const IpOptionPlaces&>(opt);
   const Ip4 own = Ipv4View(iph).saddr();  // ip_rt_get_source() of an output route
   if (opt.srr != 0) store_be32(iph + opt.srr + iph[opt.srr + 1] - 4, daddr.host);
   if (opt.rr_needaddr) store_be32(iph + opt.rr + iph[opt.rr + 2] - 5, own.host);
@@ -233,7 +233,7 @@ std::expected<void, std::uint8_t> ip_options_compile(Net& net, Skb& skb) {
   opt.optlen = static_cast<std::uint8_t>(Ipv4View(skb.network()).hlen() - kIpHlen);
   Compiler compiler(net, {skb.network() + kIpHlen, opt.optlen}, &skb, true, opt);
   if (!compiler.run()) return std::unexpected(compiler.bad());
-  skb.opt = opt;
+  skb.opt = static_cast<const IpOptionPlaces&>(opt);
   return {};
 }
 

@@ -156,9 +156,12 @@ class LineSax : public nlohmann::json_sax<nlohmann::json> {
   }
   bool number_float(number_float_t, const string_t&) override { return depth_ == 1; }
   bool string(string_t& v) override {
-    if (key_ == "type") line_.type = std::move(v);
-    if (key_ == "text") line_.text = std::move(v);
-    if (key_ == "raw") line_.raw = std::move(v);
+    if (key_ == "type")
+      line_.type = std::move(v);
+    else if (key_ == "text")
+      line_.text = std::move(v);
+    else if (key_ == "raw")
+      line_.raw = std::move(v);
     return depth_ == 1;
   }
   bool binary(binary_t&) override { return false; }

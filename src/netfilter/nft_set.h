@@ -101,7 +101,7 @@ class NftSetPipapo {
 
 class NftSet {
  public:
-  NftSet(const NftSetSpec& spec);
+  explicit NftSet(const NftSetSpec& spec);
 
   const NftSetSpec& spec() const { return spec_; }
   bool is_dynamic() const { return dynamic_ != nullptr; }

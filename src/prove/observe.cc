@@ -23,8 +23,8 @@ constexpr Nanos kLongest = kSecond;
 // What tells one of our packets on a device from another's: its id, fragment, protocol, addresses.
 using FrameKey = std::pair<std::string, std::vector<std::uint8_t>>;
 
-FrameKey key_of(std::string dev, std::span<const std::uint8_t> frame) {
-  FrameKey key{std::move(dev), {}};
+FrameKey key_of(const std::string& dev, std::span<const std::uint8_t> frame) {
+  FrameKey key{dev, {}};
   constexpr std::size_t kIp = 14;
   if (frame.size() < kIp + 20) return key;
   key.second.assign(frame.begin() + kIp + 4, frame.begin() + kIp + 8);  // id, fragment

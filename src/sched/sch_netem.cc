@@ -124,7 +124,7 @@ std::optional<NetemOptions> read_netem(std::span<const std::uint8_t> options) {
   o.ecn = a.u32(TCA_NETEM_ECN).value_or(0) != 0;
   if (const auto v = a.raw(TCA_NETEM_DELAY_DIST)) o.delay_dist = read_netem_dist(*v);
   if (const auto v = a.raw(TCA_NETEM_SLOT_DIST)) o.slot_dist = read_netem_dist(*v);
-  if (const auto v = a.u64(kTcaNetemPrngSeed)) o.seed = *v;
+  if (const auto v = a.u64(kTcaNetemPrngSeed)) o.seed = v;
   if (const auto v = a.raw(TCA_NETEM_LOSS); v && !read_netem_loss(*v, o.loss)) return std::nullopt;
   o.slotted = (o.slot.min_delay | o.slot.max_delay | o.slot.dist_jitter) != 0;
   if (o.slot.max_packets == 0) o.slot.max_packets = std::numeric_limits<std::int32_t>::max();

@@ -51,7 +51,9 @@ class TraceRef {
  public:
   TraceRef() = default;
   TraceRef(const TraceRef& o) : TraceRef() { *this = o.trace_; }
-  TraceRef& operator=(const TraceRef& o) { return *this = o.trace_; }
+  TraceRef& operator=(const TraceRef& o) {  // NOLINT(bugprone-unhandled-self-assignment): below
+    return *this = o.trace_;
+  }
   TraceRef& operator=(Trace* trace) {
     if (trace != trace_) [[unlikely]] {
       if (trace != nullptr) trace_hold(*trace);
@@ -61,7 +63,7 @@ class TraceRef {
     return *this;
   }
   ~TraceRef() { *this = nullptr; }
-  operator Trace*() const { return trace_; }
+  operator Trace*() const { return trace_; }  // NOLINT(google-explicit-constructor): a pointer
   Trace* operator->() const { return trace_; }
 
  private:

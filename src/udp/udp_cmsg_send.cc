@@ -64,7 +64,7 @@ SockResult<void> socket_level(const Sock& sk, int type, std::span<const std::uin
     case kScmTsOptId: {
       const auto id = value<std::uint32_t>(data);
       if ((sk.tsflags & SOF_TIMESTAMPING_OPT_ID) == 0 || !id) return err(EINVAL);
-      ipc.ts_opt_id = *id;
+      ipc.ts_opt_id = id;
       return {};
     }
     case SCM_RIGHTS:
