@@ -162,9 +162,15 @@ ssize_t send_or(int fd, const SendCall& call, Kernel kernel) {
   return sent;
 }
 
+// copy_msghdr_from_user(): an address without length is none. To sendto() it is a wrong one.
 SendCall call_of(const msghdr& m, int flags) {
-  return {m.msg_name,    m.msg_namelen,    m.msg_iov, m.msg_iovlen,
-          m.msg_control, m.msg_controllen, flags};
+  return {m.msg_namelen != 0 ? m.msg_name : nullptr,
+          m.msg_namelen,
+          m.msg_iov,
+          m.msg_iovlen,
+          m.msg_control,
+          m.msg_controllen,
+          flags};
 }
 
 int send_many(int fd, mmsghdr* messages, unsigned n, int flags) {

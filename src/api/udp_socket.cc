@@ -109,7 +109,7 @@ SockResult<std::size_t> UdpSocket::send_to(std::span<const std::uint8_t> payload
 
 SockResult<std::size_t> UdpSocket::send_message(const msghdr& m, int flags) {
   txp::MsgHdr msg;
-  if (m.msg_name != nullptr) {
+  if (m.msg_name != nullptr && m.msg_namelen != 0) {
     sockaddr_in name{};
     msg.namelen = m.msg_namelen;
     std::memcpy(&name, m.msg_name, std::min<std::size_t>(m.msg_namelen, sizeof name));

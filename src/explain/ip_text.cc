@@ -214,8 +214,8 @@ std::string ip_text(const FibRule& r, const DevNames&) {
     case RuleAction::blackhole: text += " blackhole"; break;
     case RuleAction::unreachable: text += " unreachable"; break;
     case RuleAction::prohibit: text += " prohibit"; break;
-    case RuleAction::to_table:
-    case RuleAction::unspec: break;
+    case RuleAction::unspec: text += " none"; break;
+    case RuleAction::to_table: break;
   }
   if (r.protocol != 0 && r.protocol != 2) text += " proto " + rt_name(RtTable::protos, r.protocol);
   if (dscp) {

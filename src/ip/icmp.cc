@@ -2,9 +2,9 @@
 // icmp_rcv: errors about what we sent go to their sockets; echo requests are answered.
 //
 // Kernel twin: net/ipv4/icmp.c, icmp_rcv(), icmp_unreach(), icmp_socket_deliver(), icmp_echo().
-// Differs: no redirects, timestamps, extended echo and ping sockets (they are taken and ignored);
-// icmp_echo_ignore_broadcasts is on. Drops (as received packets): ICMP_CSUM, UNHANDLED_PROTO,
-// INVALID_PROTO, IP_INHDR, and NOT_SPECIFIED for what is cut off.
+// Differs: redirects change no route; no timestamps, extended echo and ping sockets (they are taken
+// and ignored); icmp_echo_ignore_broadcasts is on. Drops (as received packets): ICMP_CSUM,
+// UNHANDLED_PROTO, INVALID_PROTO, IP_INHDR, and NOT_SPECIFIED for what is cut off.
 #include "ip/icmp.h"
 
 #include "dev/netdevice.h"
@@ -48,6 +48,17 @@ bool frag_needed_info(Net& net, const IcmpHeader& icmp, std::uint32_t& info) {
   }
 }
 
+// The whole header and eight bytes more are wanted.
+void icmp_socket_deliver(Net& net, SkbPtr skb, std::span<std::uint8_t> quoted, std::uint32_t info) {
+  if (quoted.size() < std::size_t{static_cast<std::uint8_t>(quoted[0] & 0xf)} * 4 + 8) {
+    snmp(net, Snmp::IcmpInErrors);
+    return consume(std::move(skb));
+  }
+  const bool is_v4 = (quoted[0] >> 4) == 4;
+  if (is_v4 && Ipv4View(quoted.data()).protocol() == kIpProtoUdp) udp_err(net, *skb, quoted, info);
+  consume(std::move(skb));
+}
+
 // icmp_unreach(). `quoted` is the packet that the error is about.
 void icmp_unreach(Net& net, SkbPtr skb, const IcmpHeader& icmp, std::span<std::uint8_t> quoted) {
   if (quoted.size() < kIpHlen) return error(net, std::move(skb), DropReason::NOT_SPECIFIED);
@@ -64,14 +75,13 @@ void icmp_unreach(Net& net, SkbPtr skb, const IcmpHeader& icmp, std::span<std::u
     listen = false;
   }
   if (!listen) return consume(std::move(skb));
-  // icmp_socket_deliver(): the whole header and eight bytes more.
-  if (quoted.size() < hlen + 8) {
-    snmp(net, Snmp::IcmpInErrors);
-    return consume(std::move(skb));
-  }
-  const bool is_v4 = (quoted[0] >> 4) == 4;
-  if (is_v4 && Ipv4View(quoted.data()).protocol() == kIpProtoUdp) udp_err(net, *skb, quoted, info);
-  consume(std::move(skb));
+  icmp_socket_deliver(net, std::move(skb), quoted, info);
+}
+
+// icmp_redirect(): its socket hears of it, and the route stays.
+void icmp_redirect(Net& net, SkbPtr skb, const IcmpHeader& icmp, std::span<std::uint8_t> quoted) {
+  if (quoted.size() < kIpHlen) return error(net, std::move(skb), DropReason::NOT_SPECIFIED);
+  icmp_socket_deliver(net, std::move(skb), quoted, icmp.rest);
 }
 
 }  // namespace
@@ -98,6 +108,10 @@ void icmp_rcv(Net& net, SkbPtr skb) {
     case kIcmpParameterProb: {
       const auto quoted = skb->bytes().subspan(kIcmpHlen);
       return icmp_unreach(net, std::move(skb), *icmp, quoted);
+    }
+    case kIcmpRedirect: {
+      const auto quoted = skb->bytes().subspan(kIcmpHlen);
+      return icmp_redirect(net, std::move(skb), *icmp, quoted);
     }
     case kIcmpEcho:
       if (!net.sysctl().icmp_echo_ignore_all) icmp_reply(net, *skb);

@@ -73,15 +73,6 @@ Result<Decoded> decode_rule(Bytes bytes) {
   r.flow = a.u32(FRA_FLOW).value_or(0);
   r.protocol = a.u8(FRA_PROTOCOL).value_or(0);
   if (!a.error().empty()) return fail(a.error());
-  switch (r.action) {
-    case RuleAction::to_table:
-    case RuleAction::goto_:
-    case RuleAction::nop:
-    case RuleAction::blackhole:
-    case RuleAction::unreachable:
-    case RuleAction::prohibit: break;
-    default: return fail(fmt::format("action {}", h.action));
-  }
   return Decoded{.what = std::move(r)};
 }
 

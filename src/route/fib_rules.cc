@@ -82,7 +82,7 @@ int rule_action(Net& net, const FibRule& r, const Flow4& fl4, FibResult& res) {
     case RuleAction::to_table: break;
     case RuleAction::unreachable: return ENETUNREACH;
     case RuleAction::prohibit: return EACCES;
-    default: return EINVAL;
+    default: return EINVAL;  // blackhole, none, and what a later kernel may have
   }
   const FibTable* table = net.fib->impl().get_table(r.table);
   return table != nullptr ? fib_table_lookup(net, *table, fl4, res) : EAGAIN;

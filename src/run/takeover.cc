@@ -47,7 +47,7 @@ std::string command_name() {
 
 // Where the message goes, as far as the engine can say; none: the kernel must answer.
 std::optional<std::optional<SockAddr4>> destination(const SendCall& call) {
-  if (call.name == nullptr || call.namelen == 0) return std::optional<SockAddr4>();
+  if (call.name == nullptr) return std::optional<SockAddr4>();
   sockaddr_in sin;
   if (call.namelen < sizeof sin) return std::nullopt;
   std::memcpy(&sin, call.name, sizeof sin);

@@ -153,7 +153,10 @@ SockResult<std::size_t> sock_sendmmsg(Net& net, Sock& sk, std::span<const MsgHdr
       if (sent == 0) return one;
       break;
     }
+    // What only probes leaves its data, and the kernel's loop takes that for a message half sent.
+    const bool left = (msgs[sent].flags & kMsgProbe) != 0 && msgs[sent].len() != 0;
     ++sent;
+    if (left) break;
   }
   return sent;
 }

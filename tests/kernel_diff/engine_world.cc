@@ -184,13 +184,14 @@ class EngineWorld final : public World {
     const iovec part = piece(call);
     return answer(sock_sendmsg(*net_, *socks_.at(s), message(call, part)));
   }
-  Answer sendmmsg(int s, std::span<const SendCall> calls) override {
+  Answer sendmmsg(int s, std::span<const SendCall> calls, int flags) override {
     std::vector<iovec> parts;
     std::vector<MsgHdr> messages;
     parts.reserve(calls.size());
     for (const SendCall& c : calls) {
       parts.push_back(piece(c));
       messages.push_back(message(c, parts.back()));
+      messages.back().flags = flags;
     }
     return answer(sock_sendmmsg(*net_, *socks_.at(s), messages));
   }
@@ -349,7 +350,7 @@ class EngineWorld final : public World {
   }
   static MsgHdr message(const SendCall& call, const iovec& part) {
     MsgHdr m;
-    if (call.addr != nullptr) m.name = from_sockaddr(*call.addr);
+    if (call.addr != nullptr && call.addrlen != 0) m.name = from_sockaddr(*call.addr);
     m.namelen = call.addrlen;
     m.iov = {&part, 1};
     m.control = call.control;

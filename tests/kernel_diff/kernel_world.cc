@@ -218,7 +218,7 @@ class KernelWorld final : public World {
     return answer(sendmsg(s, &m, call.flags | MSG_NOSIGNAL));
   }
 
-  Answer sendmmsg(int s, std::span<const SendCall> calls) override {
+  Answer sendmmsg(int s, std::span<const SendCall> calls, int flags) override {
     const WithoutCapabilities guard(unprivileged_.contains(s));
     std::vector<mmsghdr> messages(calls.size());
     std::vector<sockaddr_in> names(calls.size());
@@ -236,8 +236,8 @@ class KernelWorld final : public World {
       m.msg_control = const_cast<std::uint8_t*>(calls[i].control.data());
       m.msg_controllen = calls[i].control.size();
     }
-    return answer(
-        ::sendmmsg(s, messages.data(), static_cast<unsigned>(messages.size()), MSG_NOSIGNAL));
+    return answer(::sendmmsg(s, messages.data(), static_cast<unsigned>(messages.size()),
+                             flags | MSG_NOSIGNAL));
   }
 
   Answer recvmsg(int s, const RecvCall& call, ReceivedMsg& to) override {

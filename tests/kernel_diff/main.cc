@@ -45,7 +45,6 @@ struct Options {
   bool masks = false;
   bool text = false;
   std::string conformance;
-  bool fly = false;
   unsigned jobs = 0;
   RandomOptions random;
   std::vector<std::string> files;
@@ -58,16 +57,13 @@ int run_file(const std::string& path, const Options& options, std::string& to) {
     to += fmt::format("FAIL  {}\n", scenario.error().what);
     return 1;
   }
-  if (options.fly && scenario->need_once) {
+  if (options.random.fly && scenario->need_once) {
     to += fmt::format("skip  {}: {} (its calls are made once)\n", scenario->name, scenario->idea);
     return kSkipped;
   }
   WorldProcess::Options world;
   world.keep = options.keep;
-  // The engine walks the first of two equal sends, and may fly the second.
-  if (options.fly)
-    for (Step& step : scenario->steps)
-      if (step.verb == Verb::send) step.repeat *= 2;
+  if (options.random.fly) scenario->send_twice();
   std::unique_ptr<WorldProcess> kernel;
   std::unique_ptr<WorldProcess> engine;
   if (options.world != "engine") kernel = std::make_unique<WorldProcess>(WorldKind::kernel, world);
@@ -232,7 +228,7 @@ int main(int argc, char** argv) {
   app.add_flag("--keep", options.keep,
                "Keep the namespaces until Enter, and say how to enter them");
   app.add_flag("-v,--verbose", options.verbose, "Tell every call, frame and counter");
-  app.add_flag("--fly", options.fly,
+  app.add_flag("--fly", options.random.fly,
                "Every send call twice, so that the second may be sent by a flow plan");
   app.add_flag("--list-masks", options.masks, "Print what is not compared, and why");
   app.add_option("--conformance", options.conformance,

@@ -32,7 +32,7 @@ std::string list_masks() {
   return text;
 }
 
-bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets) {
+bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets, bool several) {
   frame.masked = frame.raw;
   if (is_arp(frame.raw)) {
     left_out_[frame.dev + ".tx_packets"] += 1;
@@ -78,7 +78,7 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets) 
     distance(head.base, "ip.id connected");
   } else if (!p->dont_fragment() || sender->ignore_df) {
     const auto [at, fresh] = drawn_.try_emplace(sender->name, frame.call, p->id);
-    if (!fresh && at->second.first != frame.call) at->second = {frame.call, p->id};
+    if (!fresh && (several || at->second.first != frame.call)) at->second = {frame.call, p->id};
     head.id_masked = true;
     head.base = at->second.second;
     distance(head.base, "ip.id drawn");

@@ -47,8 +47,9 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
      "a segmentation superframe counts as the frames that it becomes on a wire",
      "a veth passes superframes on as one packet; no wire carries them"},
     {"ip.id drawn", "unconnected socket, DF clear or IP_MTU_DISCOVER at DONT, WANT or OMIT",
-     "the call's first id becomes 1, later fragments and segments keep their distance to it; the "
-     "header checksum is adjusted. With DF set by DO or PROBE the id is not masked: it is 0",
+     "the call's first id becomes 1, later fragments and segments keep their distance to it; of "
+     "sendmmsg each datagram's; the header checksum is adjusted. With DF set by DO or PROBE the id "
+     "is not masked: it is 0",
      "__ip_select_ident() adds a random step"},
 });
 std::string list_masks();  // for --list-masks, one block a mask
@@ -66,8 +67,8 @@ struct SocketState {
 // Applies the masks to one world's frames, in the order in which they came.
 class Masker {
  public:
-  // False: the frame is left out.
-  bool apply(FrameRecord& frame, const std::vector<SocketState>& sockets);
+  // `several`: the call sent several datagrams. False: the frame is left out.
+  bool apply(FrameRecord& frame, const std::vector<SocketState>& sockets, bool several);
   // What left-out frames added to a device's counters.
   const Counters& left_out() const { return left_out_; }
   // What segments but the first of superframes would have added.

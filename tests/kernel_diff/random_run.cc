@@ -28,6 +28,7 @@ namespace txp::kdiff {
 namespace {
 
 constexpr int kShrinkTries = 600;
+constexpr int kPatientTries = 60;  // each in namespaces of its own
 
 double now() {
   timespec t{};
@@ -118,7 +119,7 @@ class Worker {
     std::string text = random_scenario(seed, options_.rulesets);
     Outcome o;
     for (;;) {
-      const Result<Scenario> scenario = Scenario::parse(name(seed), text);
+      const Result<Scenario> scenario = read(name(seed), text);
       if (!scenario) {
         tale.differs = fmt::format("  the generator wrote what cannot be read: {}\n{}",
                                    scenario.error().what, text);
@@ -134,39 +135,45 @@ class Worker {
     tale.calls = o.kernel.calls.size();
     tale.frames = o.kernel.frames.size();
     tale.empty = o.kernel.frames.empty();
-    if (tale.skipped || differences(*Scenario::parse("", text), o.kernel, o.engine).empty())
-      return tale;
+    if (tale.skipped || differences(*read("", text), o.kernel, o.engine).empty()) return tale;
     // Once more with time, and in namespaces that nobody used before.
     const std::string words = how(text, patient_);
     if (words.empty()) {
       tale.once = true;
+      save(fmt::format("once-{}.txt", seed),
+           text + "\n" + differences(*read("", text), o.kernel, o.engine));
       return tale;
     }
     const bool unknown = meets_unknown(words);
     const std::string whole = text;
-    const auto small = [&](Pair& pair) {
-      return shrink(
-          whole, [&](const std::string& t) { return differs(t, pair, unknown); }, kShrinkTries);
+    const auto small = [&](Pair& pair, int tries) {
+      return shrink(whole, [&](const std::string& t) { return differs(t, pair, unknown); }, tries);
     };
-    text = small(quick_);
-    if (!differs(text, patient_, unknown)) text = small(patient_);  // only haste showed it
+    text = small(quick_, kShrinkTries);
+    if (!differs(text, patient_, unknown))
+      text = small(patient_, kPatientTries);  // only haste showed it
     tell(tale, text);
     return tale;
   }
 
  private:
+  Result<Scenario> read(std::string name, const std::string& text) const {
+    Result<Scenario> scenario = Scenario::parse(std::move(name), text);
+    if (scenario && options_.fly) scenario->send_twice();
+    return scenario;
+  }
   static std::string name(std::uint64_t seed) { return fmt::format("random-{}", seed); }
 
   // How the worlds differ, in words; empty when they do not.
-  static std::string how(const std::string& text, Pair& pair) {
-    const Result<Scenario> scenario = Scenario::parse("", text);
+  std::string how(const std::string& text, Pair& pair) const {
+    const Result<Scenario> scenario = read("", text);
     if (!scenario) return {};
     const Outcome o = pair.play(*scenario);
     if (!o.kernel.skipped.empty() || !o.kernel.failed.empty()) return {};
     return differences(*scenario, o.kernel, o.engine);
   }
   // A smaller scenario must not differ only because it meets what the engine does not implement.
-  static bool differs(const std::string& text, Pair& pair, bool unknown) {
+  bool differs(const std::string& text, Pair& pair, bool unknown) const {
     const std::string words = how(text, pair);
     return !words.empty() && meets_unknown(words) == unknown;
   }
@@ -174,14 +181,19 @@ class Worker {
     return differences.find("UNKNOWN") != std::string::npos;
   }
 
-  void tell(Tale& tale, const std::string& text) {
-    const std::filesystem::path file =
-        std::filesystem::path(options_.folder) / (name(tale.seed) + ".scn");
+  std::string save(const std::string& name, const std::string& text) const {
+    const std::filesystem::path file = std::filesystem::path(options_.folder) / name;
     std::filesystem::create_directories(options_.folder);
     std::ofstream(file) << text;
+    return file.string();
+  }
+
+  void tell(Tale& tale, const std::string& text) {
+    const std::string file = save(name(tale.seed) + ".scn", text);
     const std::string words = how(text, patient_);
-    tale.differs = text + "\n" + (words.empty() ? "  it does not always differ\n" : words) +
-                   fmt::format("  again: kernel_diff -v {}\n", file.string());
+    tale.differs =
+        text + "\n" + (words.empty() ? "  it does not always differ\n" : words) +
+        fmt::format("  again: kernel_diff -v{} {}\n", options_.fly ? " --fly" : "", file);
   }
 
   const RandomOptions& options_;

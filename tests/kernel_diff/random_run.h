@@ -12,6 +12,7 @@ struct RandomOptions {
   std::uint64_t seed = 0;                 // the first one's; the others count up from it
   unsigned seconds = 0;                   // 0: until `count` are done
   bool rulesets = false;                  // each with a random nf_tables ruleset
+  bool fly = false;                       // every send twice
   unsigned jobs = 1;                      // pairs of worlds at once
   unsigned a_lab_for = 100;               // scenarios that one pair of laboratories serves
   std::string folder = "build/diverged";  // where a divergence is written

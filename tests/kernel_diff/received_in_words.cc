@@ -75,6 +75,12 @@ bool is_stamp(std::span<const std::uint8_t> data) {
   return as<sock_extended_err>(data).ee_origin == SO_EE_ORIGIN_TIMESTAMPING;
 }
 
+// Where the control messages are cut, only the bytes tell: Ethernet, IPv4, UDP.
+bool is_frame(std::span<const std::uint8_t> data) {
+  return data.size() > 14 && data[12] == 8 && data[13] == 0 && data[14] >> 4 == 4 &&
+         (data.size() < 24 || data[23] == IPPROTO_UDP);
+}
+
 }  // namespace
 
 std::string name_in_words(const sockaddr_in& name, const std::vector<SocketState>& sockets) {
@@ -93,7 +99,8 @@ std::string received_in_words(Answer n, const ReceivedMsg& got,
                                    {MSG_CTRUNC, "MSG_CTRUNC"},
                                    {MSG_ERRQUEUE, "MSG_ERRQUEUE"}})
     if ((got.flags & flag) != 0) text += fmt::format(" {}", name);
-  bool stamp = false;
+  constexpr int kCut = MSG_CTRUNC | MSG_ERRQUEUE;
+  bool stamp = (got.flags & kCut) == kCut && is_frame(got.payload);
   std::span<const std::uint8_t> rest = got.control;
   while (rest.size() >= sizeof(cmsghdr)) {
     const auto head = as<cmsghdr>(rest);

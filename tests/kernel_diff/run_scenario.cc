@@ -69,12 +69,12 @@ class Runner {
       const bool command =
           step.verb == Verb::setup || step.verb == Verb::peer || step.verb == Verb::peer_answers;
       if (!command && !begun) {
-        begun = true;
         lab_.sync_carrier();
         if (Result<void> done = world_.begin(); !done) {
           record_.failed = done.error().what;
           break;
         }
+        begun = true;
         // What the setup itself sent, ARP with its own timers above all, is either seen here or
         // counted afterwards.
         (void)lab_.frames();
@@ -225,7 +225,7 @@ class Runner {
       default: {
         const Answer a = world_.close(s);
         handles_.erase(step.sock);
-        std::erase_if(sockets_, [&](const SocketState& x) { return x.name == step.sock; });
+        state.name += fmt::format(" closed {}", ++closed_);  // what it sent may still be on its way
         return in_words(a);
       }
     }
@@ -251,12 +251,14 @@ class Runner {
   std::string sendmmsg(int s, const Step& step) {
     std::vector<Bytes> controls;
     std::vector<SendCall> calls;
+    int flags = 0;  // the call has one word of them
     controls.reserve(step.messages.size());
     for (const Step& m : step.messages) {
       controls.push_back(control_bytes(m.control));
       calls.push_back(send_call(m, controls.back()));
+      flags |= m.flags;
     }
-    const Answer a = world_.sendmmsg(s, calls);
+    const Answer a = world_.sendmmsg(s, calls, flags);
     if (a >= 0) world_.settle(0);
     return in_words(a);
   }
@@ -287,6 +289,7 @@ class Runner {
 
   void refresh_sockets() {
     for (SocketState& s : sockets_) {
+      if (!handles_.contains(s.name)) continue;
       sockaddr_in name{};
       if (world_.getsockname(handles_[s.name], name) >= 0 && name.sin_port != 0)
         s.port = ntohs(name.sin_port);
@@ -306,9 +309,21 @@ class Runner {
       r.raw = std::move(f.bytes);
       r.superframe = f.superframe;
       r.first_segment = f.first_segment;
+      if (is_arp(r.raw)) count_arp_above(r);
       r.call = record_.calls.empty() ? 0 : record_.calls.size() - 1;
-      if (masker_.apply(r, sockets_)) record_.frames.push_back(std::move(r));
+      const bool several = !record_.calls.empty() &&
+                           scenario_.steps[record_.calls.back().step].verb == Verb::sendmmsg;
+      if (masker_.apply(r, sockets_, several)) record_.frames.push_back(std::move(r));
     }
+  }
+
+  // The masker takes ARP off the device that it was seen on; a device that stands on that one
+  // counted it as well.
+  void count_arp_above(const FrameRecord& r) {
+    const std::string asked = lab_.link_with_address(std::span(r.raw).subspan<6, 6>());
+    if (asked.empty() || asked == r.dev) return;
+    arp_above_[asked + ".tx_packets"] += 1;
+    arp_above_[asked + ".tx_bytes"] += static_cast<std::int64_t>(r.raw.size());
   }
 
   void count(const Counters& before) {
@@ -334,7 +349,10 @@ class Runner {
 
   // In the engine's world the kernel's ARP is not in the engine's counters to begin with.
   Counters left_out_of_kernel() const {
-    return world_.counts_kernel_arp() ? masker_.left_out() : Counters{};
+    if (!world_.counts_kernel_arp()) return {};
+    Counters all = masker_.left_out();
+    all.insert(arp_above_.begin(), arp_above_.end());
+    return all;
   }
 
   const Scenario& scenario_;
@@ -343,9 +361,11 @@ class Runner {
   const RunOptions& options_;
   WorldRecord record_;
   Masker masker_;
+  Counters arp_above_;
   std::map<std::string, int> handles_;
   std::vector<SocketState> sockets_;
   unsigned epochs_ = 0;
+  unsigned closed_ = 0;
 };
 
 }  // namespace

@@ -410,4 +410,9 @@ Result<Scenario> Scenario::load(const std::string& path) {
   return parse(std::filesystem::path(path).stem().string(), text.str());
 }
 
+void Scenario::send_twice() {
+  for (Step& step : steps)
+    if (step.verb == Verb::send) step.repeat *= 2;
+}
+
 }  // namespace txp::kdiff

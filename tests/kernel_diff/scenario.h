@@ -103,6 +103,8 @@ struct Scenario {
   // One sentence with the line number when the text is wrong.
   static Result<Scenario> parse(std::string name, std::string_view text);
   static Result<Scenario> load(const std::string& path);
+  // For --fly: the engine walks the first of two equal sends, and may fly the second.
+  void send_twice();
 };
 
 // "10.77.0.1:4000". Nothing else; the port is required.

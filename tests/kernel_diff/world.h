@@ -64,7 +64,7 @@ class World {
   virtual Answer connect(int s, const sockaddr_in& addr) = 0;
   virtual Answer send(int s, const SendCall& call) = 0;
   // sendmmsg(2): how many were sent, or the first one's errno.
-  virtual Answer sendmmsg(int s, std::span<const SendCall> calls) = 0;
+  virtual Answer sendmmsg(int s, std::span<const SendCall> calls, int flags) = 0;
   virtual Answer recv(int s, Received& to) = 0;  // never waits
   virtual Answer recvmsg(int s, const RecvCall& call, ReceivedMsg& to) = 0;
   virtual Answer setsockopt(int s, int level, int option, std::span<const std::uint8_t> value) = 0;

@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <span>
 
 namespace txp::test {
@@ -110,6 +112,8 @@ Result<void> Lab::reset() {
       "nexthop flush\n"
       "link set lo up mtu 65536\n"
       "addr flush dev lo\n";
+  if (touched.links)
+    for (const std::string& link : other_links()) lines += fmt::format("link del {}\n", link);
   for (const std::string& link : sender_links_)
     lines += fmt::format(
         "link set {0} up arp on mtu 1500 group default txqueuelen 1000\naddr flush dev {0}\n",
@@ -143,6 +147,35 @@ Result<void> Lab::reset() {
   return {};
 }
 
+std::string Lab::link_with_address(std::span<const std::uint8_t, 6> address) const {
+  const InNetNs here(sender_);
+  std::string found;
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct if_nameindex* all = if_nameindex();
+  for (const struct if_nameindex* i = all; i != nullptr && i->if_index != 0; ++i) {
+    ifreq request{};
+    std::string_view(i->if_name).copy(request.ifr_name, IFNAMSIZ - 1);
+    if (ioctl(fd, SIOCGIFHWADDR, &request) == 0 &&
+        std::memcmp(request.ifr_hwaddr.sa_data, address.data(), address.size()) == 0)
+      found = i->if_name;
+  }
+  if_freenameindex(all);
+  close(fd);
+  return found;
+}
+
+// Links that a scenario made.
+std::vector<std::string> Lab::other_links() const {
+  std::vector<std::string> others;
+  struct if_nameindex* all = if_nameindex();
+  for (const struct if_nameindex* i = all; i != nullptr && i->if_index != 0; ++i)
+    if (const std::string name = i->if_name;
+        name != "lo" && std::ranges::find(sender_links_, name) == sender_links_.end())
+      others.push_back(name);
+  if_freenameindex(all);
+  return others;
+}
+
 // sysctl(8) without a process: the values as they were are kept for reset().
 Result<void> Lab::sysctl(const std::vector<std::string>& argv) {
   for (std::size_t i = 2; i < argv.size(); ++i) {
@@ -161,6 +194,7 @@ Result<void> Lab::sysctl(const std::vector<std::string>& argv) {
 Result<void> Lab::in_sender(const std::vector<std::string>& argv, std::string_view input) {
   const InNetNs here(sender_);
   if (argv[0] == "sysctl" && argv.size() > 2 && argv[1] == "-w") return sysctl(argv);
+  touched_.links |= argv[0] == "ip";
   touched_.tc |= argv[0] == "tc";
   touched_.ethtool |= argv[0] == "ethtool";
   touched_.ruleset |= argv[0] == "nft" || argv[0].starts_with("iptables");

@@ -46,6 +46,9 @@ class Lab {
   // Carrier changes reach qdiscs and routes through a kernel work item; this waits for it.
   void sync_carrier();
 
+  // The sending namespace's device with that hardware address; empty when there is none.
+  std::string link_with_address(std::span<const std::uint8_t, 6> address) const;
+
   const NetNs& sender() const { return sender_; }
   const NetNs& peer() const { return peer_; }
   // What arrived at the peer's ends of va and vc since the last call, in order for each device.
@@ -56,12 +59,14 @@ class Lab {
  private:
   Lab(NetNs sender, NetNs peer) : sender_(std::move(sender)), peer_(std::move(peer)) {}
   struct Touched {
+    bool links = false;    // perhaps
     bool tc = false;       // a discipline
     bool ethtool = false;  // a feature
     bool ruleset = false;
     bool peer = false;                           // anything in the peer
     std::map<std::string, std::string> sysctls;  // what each was before
   };
+  std::vector<std::string> other_links() const;
   Result<void> sysctl(const std::vector<std::string>& argv);
 
   NetNs sender_;
