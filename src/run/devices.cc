@@ -36,9 +36,17 @@ bool is_private_matter(std::string_view kind) {
   return std::ranges::find(kKinds, kind) != std::end(kKinds);
 }
 
-// Devices that the engine can put frames on: the last one before the wire.
-bool last_before_wire(const NetDevice& dev) {
-  return (dev.flags() & kIffLoopback) == 0 && dev.unknown_kind.get() == nullptr;
+// A frame that comes to `lo` from outside is a martian, but in a namespace that allows both.
+bool takes_ours(const NetDevice& lo) {
+  const auto& conf = lo.in_dev().conf;
+  return conf.route_localnet && conf.accept_local;
+}
+
+// Devices that the engine can put frames on: the last one before the wire. `lo` is the kernel's,
+// but for tests (--strict).
+bool last_before_wire(const NetDevice& dev, bool strict) {
+  if ((dev.flags() & kIffLoopback) != 0) return strict && takes_ours(dev);
+  return dev.unknown_kind.get() == nullptr;
 }
 
 bool has_capability(unsigned cap) {
@@ -142,7 +150,7 @@ void RunDevices::review() {
     Entry* e = find(dev->ifindex);
     const bool fresh = e == nullptr || e->name != dev->name();
     if (e == nullptr) {
-      if (!last_before_wire(*dev) || !dev->is_up()) continue;
+      if (!last_before_wire(*dev, options_.strict) || !dev->is_up()) continue;
       const auto free =
           std::ranges::find_if(entries_, [](const Entry& x) { return x.ifindex == 0; });
       if (free == entries_.end()) continue;  // stays with the kernel
@@ -205,7 +213,8 @@ void RunDevices::attach(Entry& e) {
     driver = open(*dev, kind, fds);
   } else {
     // Where datagrams may share a frame AF_PACKET is the faster one by far.
-    const bool bulk = options_.doorbell == Doorbell::async && options_.bulk;
+    const bool bulk = (options_.doorbell == Doorbell::async && options_.bulk) ||
+                      (dev->flags() & kIffLoopback) != 0;
     for (const char* next : {bulk ? "af_packet" : "af_xdp", bulk ? "af_xdp" : "af_packet"}) {
       if (driver) break;
       if (!driver.error().what.empty()) passed = driver.error().what;

@@ -268,7 +268,8 @@ std::optional<NamedObject> RunEngine::gate(Net& n, const Skb& skb) const {
   const Rtable& rt = skb.rt;
   if (rt.is_multicast) return refuse(Fallback::MULTICAST, {"address", skb.fl4.daddr.str()});
   if (rt.is_broadcast) return refuse(Fallback::BROADCAST, {"address", skb.fl4.daddr.str()});
-  if (rt.is_local || (rt.dev->flags() & kIffLoopback) != 0)
+  const bool loopback = (rt.dev->flags() & kIffLoopback) != 0;
+  if ((rt.is_local || loopback) && devices.refuse(*rt.dev))
     return refuse(Fallback::LOCAL, {"address", skb.fl4.daddr.str()});
   if (auto no = devices.refuse(*rt.dev)) return refuse(no->reason, std::move(no->object));
   if (conntrack_.load(std::memory_order_relaxed))
@@ -278,6 +279,7 @@ std::optional<NamedObject> RunEngine::gate(Net& n, const Skb& skb) const {
   if (rt.hoplimit != 0 && skb.sk != nullptr && skb.sk->uc_ttl == -1)
     return refuse(Fallback::ROUTE_TTL, {"route", "hoplimit " + std::to_string(rt.hoplimit)});
   if (rt.gateway_is_v6) return std::nullopt;  // the walk says unknown
+  if (loopback) return std::nullopt;          // it has no neighbours
   const Ip4 next_hop =
       rt.gateway.is_zero() ? Ipv4View(skb.head + skb.network_header).daddr() : rt.gateway;
   const Neighbour* neigh = n.neigh->lookup(*rt.dev, next_hop);

@@ -233,7 +233,7 @@ Takeover::Outcome Takeover::try_engine(Entry& e, int fd, const SendCall& call) {
     if (call.iov[i].iov_base == nullptr && call.iov[i].iov_len != 0)
       return leave(Fallback::CALL, "a null pointer");
   if (asks_for_stamps(call)) return leave(Fallback::CALL, "a control message");
-  if (!tried_ && *to && (*to)->addr.is_loopback())
+  if (!tried_ && !options_.strict && *to && (*to)->addr.is_loopback())
     return leave(Fallback::LOCAL, (*to)->addr.str());  // no reason to start an engine
   if (finished_) return leave(Fallback::ENGINE, "the process ends");
   if (lost_) return leave(Fallback::ENGINE, "the program took a descriptor of ours");

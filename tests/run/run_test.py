@@ -249,6 +249,18 @@ class Fallbacks(Run):
         finally:
             here.close()
 
+    def test_this_host_through_lo_where_a_test_namespace_allows_it(self):
+        for name in ("route_localnet", "accept_local"):
+            lab.sh(f"ip netns exec near sysctl -qw net.ipv4.conf.all.{name}=1")
+        for address in (lab.NEAR, "127.0.0.1"):
+            here = lab.Receiver("near", (address, PORT))
+            try:
+                self.run_it([PROBE, address, str(PORT), "one"], "--strict")
+                self.assertEqual((self.engine(), self.kernel()), (1, 0))
+                self.assertEqual(here.payloads(), [b"one"])
+            finally:
+                here.close()
+
 
 for name in [n for n in dir(Run) if n.startswith("test_")]:
     setattr(Fallbacks, name, None)
