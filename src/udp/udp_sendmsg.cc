@@ -127,7 +127,7 @@ SockResult<void> append(Net& net, Sock& sk, const MsgHdr& msg, const Question* f
     cork.pending = true;
     cork.fl4 = first->fl4;
     cork.fl4.daddr = first->ipc.addr;  // past the first hop of a source route, as the kernel
-    if (sk.connected) sk.changed();  // its next datagrams go where this one does
+    if (sk.connected) sk.changed();    // its next datagrams go where this one does
     cork.udp_len = 0;
     done = ip_setup_cork(sk, cork, first->ipc, *rt);
   }
