@@ -90,6 +90,7 @@ Cpu& Net::slow_cpu() {
   if (!mine) {
     mine = std::make_shared<Cpu>();
     mine->in_use.store(true, std::memory_order_relaxed);
+    mine->number = static_cast<unsigned>(cpus_.size());
     cpus_.push_back(mine);
   }
   thread_cpus.held.push_back({id_, mine});

@@ -49,6 +49,7 @@ class PlanRecorder;
 // What one thread owns in one Net (the kernel's per-CPU data). Outlives its thread: the counts
 // stay, and the next new thread takes it over.
 struct Cpu {
+  unsigned number = 0;  // among its Net's, from 0
   Counters counters;
   SkbPool pool;
   int xmit_recursion = 0;  // dev_xmit_recursion

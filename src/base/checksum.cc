@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums native-order words: one's-complement sums are independent of byte order up to a final swap
-// (RFC 1071, 2(B)). The plain form adds 64-bit words into 128 bits; AVX2 and AVX-512 split each
-// 64-bit lane into two 32-bit halves that add up in lanes of their own, which no packet overflows.
-// What the processor has is chosen at the first sum.
+// (RFC 1071, 2(B)). AVX2 and AVX-512 split each 64-bit lane into two 32-bit halves that add up in
+// lanes of their own, which no packet overflows. What the processor has is chosen at the first sum.
 #include "base/checksum.h"
 
 #if defined(__x86_64__)
@@ -20,80 +19,11 @@
 namespace txp {
 namespace {
 
-__extension__ using Wide = unsigned __int128;
-
-template <typename Word>
-Word word(const std::uint8_t* at) {
-  Word v;
-  std::memcpy(&v, at, sizeof v);
-  return v;
-}
-
-Wide fold_wide(Wide s) { return (s & ~std::uint64_t{0}) + (s >> 64); }
-
-// Folds a sum of native words to a Csum.
-Csum finish(Wide wide, Csum start) {
-  auto low = static_cast<std::uint64_t>(fold_wide(fold_wide(wide)));
-  low = (low & 0xffffffff) + (low >> 32);
-  low = (low & 0xffffffff) + (low >> 32);
-  low = (low & 0xffff) + (low >> 16);
-  low = (low & 0xffff) + (low >> 16);
-  auto folded = static_cast<std::uint16_t>(low);
-  if constexpr (std::endian::native == std::endian::little) folded = std::byteswap(folded);
-  return csum_add(start, folded);
-}
-
-// Fewer than 8 bytes.
-template <bool kCopy>
-Wide sum_last(const std::uint8_t* p, std::uint8_t* to, std::size_t n) {
-  std::uint64_t s = 0;
-  if constexpr (kCopy)
-    for (std::size_t i = 0; i < n; ++i) to[i] = p[i];
-  if ((n & 4) != 0) {
-    s += word<std::uint32_t>(p);
-    p += 4;
-  }
-  if ((n & 2) != 0) {
-    s += word<std::uint16_t>(p);
-    p += 2;
-  }
-  if ((n & 1) != 0) {
-    const std::uint8_t last[2] = {*p, 0};
-    s += word<std::uint16_t>(last);
-  }
-  return s;
-}
-
-template <bool kCopy>
-Csum sum_plain(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
-  const std::uint8_t* p = bytes.data();
-  std::size_t n = bytes.size();
-  Wide s = 0;
-  for (; n >= 32; n -= 32, p += 32) {
-    const auto a = word<std::uint64_t>(p);
-    const auto b = word<std::uint64_t>(p + 8);
-    const auto c = word<std::uint64_t>(p + 16);
-    const auto d = word<std::uint64_t>(p + 24);
-    s += a;
-    s += b;
-    s += c;
-    s += d;
-    if constexpr (kCopy) {
-      std::memcpy(to, p, 32);
-      to += 32;
-    }
-  }
-  for (; n >= 8; n -= 8, p += 8) {
-    const auto a = word<std::uint64_t>(p);
-    s += a;
-    if constexpr (kCopy) {
-      std::memcpy(to, &a, 8);
-      to += 8;
-    }
-  }
-  if (n != 0) s += sum_last<kCopy>(p, to, n);
-  return finish(s, start);
-}
+using csum_detail::finish;
+using csum_detail::sum_last;
+using csum_detail::sum_plain;
+using csum_detail::Wide;
+using csum_detail::word;
 
 #if defined(__x86_64__)
 template <bool kCopy>
@@ -205,12 +135,15 @@ void csum_use(CsumVariant variant) {
   chosen<true>.store(sum_of<true>(variant), std::memory_order_relaxed);
 }
 
-Csum csum_partial(std::span<const std::uint8_t> bytes, Csum start) {
+namespace csum_detail {
+
+Csum long_partial(std::span<const std::uint8_t> bytes, Csum start) {
   return chosen<false>.load(std::memory_order_relaxed)(bytes, nullptr, start);
 }
 
-Csum csum_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
+Csum long_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
   return chosen<true>.load(std::memory_order_relaxed)(bytes, to, start);
 }
 
+}  // namespace csum_detail
 }  // namespace txp

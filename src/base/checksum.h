@@ -3,8 +3,10 @@
 // A Csum is an unfolded one's-complement sum of 16-bit big-endian words, in host order.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "base/byteorder.h"
@@ -13,14 +15,7 @@ namespace txp {
 
 using Csum = std::uint32_t;
 
-// The sum of `bytes`, added to `start`. An odd last byte counts as a high byte, so only the last of
-// several blocks may be odd; csum_block_add() joins at any offset.
-Csum csum_partial(std::span<const std::uint8_t> bytes, Csum start);
-
-// Copies `bytes` to `to` and sums them in one pass; equals csum_partial(bytes, start).
-Csum csum_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start);
-
-// How the two are computed. The best that the processor has is taken by itself; csum_use() is for
+// How long blocks are summed. The best that the processor has is taken by itself; csum_use() is for
 // tests and measurements, with nothing that the processor lacks.
 enum class CsumVariant : std::uint8_t { plain, avx2, avx512 };
 CsumVariant csum_best();
@@ -49,11 +44,118 @@ inline Csum csum_tcpudp_nofold(std::uint32_t saddr, std::uint32_t daddr, std::ui
   s = (s & 0xffffffff) + (s >> 32);
   return static_cast<Csum>((s & 0xffffffff) + (s >> 32));
 }
-// An IPv4 header, which is whole 32-bit words.
+// The byte order of the numbers that are summed may be swapped once, in the sum (RFC 1071, 2(B)).
+inline Csum csum_from_native(Csum sum) {
+  if constexpr (std::endian::native == std::endian::big) return sum;
+  return std::rotl(std::byteswap(sum), 16);  // in both halves
+}
+
+namespace csum_detail {
+
+// A block that is summed in place: a call to anything wider would cost more than the sum.
+inline constexpr std::size_t kShort = 128;
+Csum long_partial(std::span<const std::uint8_t> bytes, Csum start);
+Csum long_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start);
+
+__extension__ using Wide = unsigned __int128;
+
+template <typename Word>
+inline Word word(const std::uint8_t* at) {
+  Word v;
+  std::memcpy(&v, at, sizeof v);
+  return v;
+}
+
+// A sum of native words as a Csum.
+inline Csum finish(Wide wide, Csum start) {
+  auto sum = static_cast<std::uint64_t>(wide);
+  const auto high = static_cast<std::uint64_t>(wide >> 64);
+  sum += high;
+  sum += sum < high;
+  return csum_add(start,
+                  csum_from_native(csum_add(static_cast<Csum>(sum), static_cast<Csum>(sum >> 32))));
+}
+
+// Fewer than 8 bytes.
+template <bool kCopy>
+inline std::uint64_t sum_last(const std::uint8_t* p, std::uint8_t* to, std::size_t n) {
+  std::uint64_t s = 0;
+  if constexpr (kCopy)
+    for (std::size_t i = 0; i < n; ++i) to[i] = p[i];
+  if ((n & 4) != 0) {
+    s += word<std::uint32_t>(p);
+    p += 4;
+  }
+  if ((n & 2) != 0) {
+    s += word<std::uint16_t>(p);
+    p += 2;
+  }
+  if ((n & 1) != 0) {
+    const std::uint8_t last[2] = {*p, 0};
+    s += word<std::uint16_t>(last);
+  }
+  return s;
+}
+
+// By 64-bit words, added into 128 bits.
+template <bool kCopy>
+inline Csum sum_plain(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
+  const std::uint8_t* p = bytes.data();
+  std::size_t n = bytes.size();
+  Wide s = 0;
+  for (; n >= 32; n -= 32, p += 32) {
+    const auto a = word<std::uint64_t>(p);
+    const auto b = word<std::uint64_t>(p + 8);
+    const auto c = word<std::uint64_t>(p + 16);
+    const auto d = word<std::uint64_t>(p + 24);
+    s += a;
+    s += b;
+    s += c;
+    s += d;
+    if constexpr (kCopy) {
+      std::memcpy(to, p, 32);
+      to += 32;
+    }
+  }
+  for (; n >= 8; n -= 8, p += 8) {
+    const auto a = word<std::uint64_t>(p);
+    s += a;
+    if constexpr (kCopy) {
+      std::memcpy(to, &a, 8);
+      to += 8;
+    }
+  }
+  if (n != 0) s += sum_last<kCopy>(p, to, n);
+  return finish(s, start);
+}
+
+}  // namespace csum_detail
+
+// The sum of `bytes`, added to `start`. An odd last byte counts as a high byte, so only the last of
+// several blocks may be odd; csum_block_add() joins at any offset.
+inline Csum csum_partial(std::span<const std::uint8_t> bytes, Csum start) {
+  if (bytes.size() <= csum_detail::kShort)
+    return csum_detail::sum_plain<false>(bytes, nullptr, start);
+  return csum_detail::long_partial(bytes, start);
+}
+// Copies `bytes` to `to` and sums them in one pass; equals csum_partial(bytes, start).
+inline Csum csum_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
+  if (bytes.size() <= csum_detail::kShort) return csum_detail::sum_plain<true>(bytes, to, start);
+  return csum_detail::long_partial_copy(bytes, to, start);
+}
+
+// An IPv4 header, which is whole 32-bit words. By halves: one of them was just written.
 inline std::uint16_t ip_fast_csum(std::span<const std::uint8_t> header) {
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i + 4 <= header.size(); i += 4) sum += load_be32(&header[i]);
-  return csum_fold(csum_add(static_cast<Csum>(sum), static_cast<Csum>(sum >> 32)));
+  constexpr std::size_t kWithoutOptions = 20;
+  const auto half = [p = header.data()](std::size_t i) {
+    std::uint16_t v;
+    std::memcpy(&v, p + i, sizeof v);
+    return Csum{v};
+  };
+  Csum sum = half(0) + half(2) + half(4) + half(6) + half(8) + half(10) + half(12) + half(14) +
+             half(16) + half(18);
+  for (std::size_t i = kWithoutOptions; i + 2 <= header.size(); i += 2) sum += half(i);
+  return csum_fold(csum_from_native(sum));
 }
 
 }  // namespace txp

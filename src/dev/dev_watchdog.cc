@@ -15,7 +15,7 @@ void dev_watchdog(Net& net, Timer& timer) {
   TxQueue& txq = *static_cast<TxQueue*>(timer.arg);
   txq.watchdog_armed.store(false, std::memory_order_relaxed);
   if (!txq.xoff()) return;
-  if (txq.tx_packets.get() == txq.watchdog_seen) {
+  if (txq.tx_packets() == txq.watchdog_seen) {
     txq.trans_timeout.fetch_add(1, std::memory_order_relaxed);
     netdev_tx_reset_queue(net, txq);
     txq.stopped.store(false, std::memory_order_release);
@@ -29,7 +29,7 @@ void dev_watchdog(Net& net, Timer& timer) {
 
 void netdev_watchdog_up(Net& net, TxQueue& txq) {
   if (txq.watchdog_armed.exchange(true, std::memory_order_relaxed)) return;
-  txq.watchdog_seen = txq.tx_packets.get();
+  txq.watchdog_seen = txq.tx_packets();
   txq.watchdog.function = dev_watchdog;
   txq.watchdog.arg = &txq;
   net.timers.mod(txq.watchdog, net.clock.now() + kWatchdogTimeo);

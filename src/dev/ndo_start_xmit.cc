@@ -62,16 +62,9 @@ NetdevTx start(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
   }
   if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) [[unlikely]]
     return NetdevTx::busy;
-  if (dev.features.lltx) {
-    // No transmit lock is held: several threads may count here.
-    const std::lock_guard guard(txq.stats_lock);
-    txq.tx_packets.add();
-    txq.tx_bytes.add(len);
-  } else {
-    txq.tx_packets.add();
-    txq.tx_bytes.add(len);
-  }
-  delivered(net);
+  Cpu& cpu = net.this_cpu();
+  txq.count_sent(cpu.number, 1, len);
+  cpu.counters.delivered.add();
   if (began != 0) [[unlikely]]
     driver_took(net, began);
   return NetdevTx::ok;

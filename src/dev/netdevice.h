@@ -3,9 +3,11 @@
 // (struct net_device, struct netdev_queue), include/linux/inetdevice.h (struct in_device).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -46,11 +48,38 @@ struct TxQueue {
   bool xoff() const {                           // netif_xmit_stopped()
     return stopped.load(std::memory_order_acquire) || stack_xoff.load(std::memory_order_acquire);
   }
-  Count tx_packets;  // under xmit_lock, or stats_lock when the driver needs none
-  Count tx_bytes;
-  Spinlock stats_lock;
+  // What the driver took. Each thread counts in its own place, so that a driver which needs no
+  // transmit lock needs none for this either (dev_lstats); the last place is all later threads'.
+  struct alignas(64) Sent {
+    Count packets;
+    Count bytes;
+  };
+  static constexpr unsigned kSentPlaces = 16;
+  std::array<Sent, kSentPlaces> sent;
+  Spinlock last_sent_lock;
+  void count_sent(unsigned thread, std::uint64_t packets, std::uint64_t bytes) {
+    if (thread >= kSentPlaces - 1) [[unlikely]] {
+      const std::lock_guard guard(last_sent_lock);
+      return add_sent(sent.back(), packets, bytes);
+    }
+    add_sent(sent[thread], packets, bytes);
+  }
+  std::uint64_t tx_packets() const { return total(&Sent::packets); }
+  std::uint64_t tx_bytes() const { return total(&Sent::bytes); }
+
   std::atomic<std::uint64_t> tx_dropped{0};
   std::atomic<std::uint64_t> tx_errors{0};
+
+ private:
+  static void add_sent(Sent& to, std::uint64_t packets, std::uint64_t bytes) {
+    to.packets.add(packets);
+    to.bytes.add(bytes);
+  }
+  std::uint64_t total(Count Sent::* count) const {
+    std::uint64_t n = 0;
+    for (const Sent& s : sent) n += (s.*count).get();
+    return n;
+  }
 };
 
 // The IPv4 side of a device (struct in_device): immutable, republished on change.

@@ -25,7 +25,11 @@ class FaultWrapper final : public Driver {
     drop_taken(net_, *held_dev_, std::move(held_), DropReason::TXPATH_FAULT_INJECTED);
   }
 
-  DriverFeatures features() const override { return inner_->features(); }
+  DriverFeatures features() const override {
+    DriverFeatures f = inner_->features();
+    f.lltx = false;  // the lock guards the choices
+    return f;
+  }
 
   NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb,
                           bool more) override {

@@ -38,12 +38,8 @@ class LoopbackDriver final : public Driver {
     skb->pull(kEthHlen);
     dev.rx_packets.fetch_add(1, std::memory_order_relaxed);
     dev.rx_bytes.fetch_add(skb->len, std::memory_order_relaxed);
-    {
-      // This device counts bytes without the link's header, sent ones too.
-      TxQueue& txq = *dev.tx[queue];
-      const std::lock_guard guard(txq.stats_lock);
-      txq.tx_bytes.add(std::uint64_t{0} - kEthHlen);
-    }
+    // This device counts bytes without the link's header, sent ones too.
+    dev.tx[queue]->count_sent(net.this_cpu().number, 0, std::uint64_t{0} - kEthHlen);
     skb->dev = &dev;
     netif_rx(net, std::move(skb));
     return NetdevTx::ok;

@@ -31,7 +31,7 @@ TEST_F(Loopback, DatagramIsThereWhenTheSendReturns) {
 
 TEST_F(Loopback, CountsBytesWithoutTheLinksHeader) {
   host.send(tx, "127.0.0.1", 53, 100);
-  EXPECT_EQ(host.lo().tx[0]->tx_bytes.get(), 128U);
+  EXPECT_EQ(host.lo().tx[0]->tx_bytes(), 128U);
   EXPECT_EQ(host.lo().rx_bytes.load(), 128U);
   EXPECT_EQ(host.lo().rx_packets.load(), 1U);
 }

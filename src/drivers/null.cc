@@ -11,7 +11,7 @@ namespace {
 
 class NullDriver final : public Driver {
  public:
-  DriverFeatures features() const override { return {.sync = true}; }
+  DriverFeatures features() const override { return {.lltx = true, .sync = true}; }
   NetdevTx ndo_start_xmit(Net&, NetDevice&, unsigned, SkbPtr& skb, bool) override {
     consume(std::move(skb));
     return NetdevTx::ok;

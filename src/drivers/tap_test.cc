@@ -85,7 +85,7 @@ TEST(TapDriver, SendsASuperframeWhole) {
     }
     EXPECT_EQ(all, payload);
     EXPECT_EQ(stat_of(tap, "tap_superframes"), 1U);
-    EXPECT_EQ(bed.dev->tx[0]->tx_packets.get(), 1U) << "one packet to the device";
+    EXPECT_EQ(bed.dev->tx[0]->tx_packets(), 1U) << "one packet to the device";
   });
 }
 

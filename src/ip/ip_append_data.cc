@@ -37,9 +37,8 @@ SockResult<SkbPtr> sock_alloc_send_skb(Net& net, Sock& sk, std::uint32_t size,
     sk.nospace = true;
     return err(EAGAIN);
   }
-  SkbPtr skb = alloc_skb(net, size);
+  SkbPtr skb = alloc_skb(net, size, charged);
   if (!skb) return err(ENOBUFS);
-  skb->truesize = skb_truesize(net, charged);
   skb_set_owner_w(*skb, sk);
   return skb;
 }
@@ -49,9 +48,8 @@ SockResult<SkbPtr> alloc_later_part(Net& net, Sock& sk, std::uint32_t size, std:
   const std::uint64_t limit =
       2 * static_cast<std::uint64_t>(sk.sndbuf.load(std::memory_order_relaxed));
   if (sk.wmem_alloc.load(std::memory_order_relaxed) > limit) return err(ENOBUFS);
-  SkbPtr skb = alloc_skb(net, size);
+  SkbPtr skb = alloc_skb(net, size, charged);
   if (!skb) return err(ENOBUFS);
-  skb->truesize = skb_truesize(net, charged);
   skb_set_owner_w(*skb, sk);
   return skb;
 }
@@ -113,7 +111,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
 
   // The first part of a datagram that stays whole: the driver may do its checksum.
   IpSummed summed = IpSummed::none;
-  if (transhdrlen != 0 && length + fragheaderlen <= mtu && cork.rt.dev->driver->features().csum &&
+  if (transhdrlen != 0 && length + fragheaderlen <= mtu && cork.rt.dev->features.csum &&
       (!more || cork.gso_size != 0))
     summed = IpSummed::partial;
 

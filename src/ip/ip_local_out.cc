@@ -19,8 +19,7 @@ TxResult ip_local_out(Net& net, SkbPtr skb) {
   ip.send_check();
   skb->protocol = kEthPIp;
   TxResult result = TxResult::success();
-  skb = nf_hook(net, NfHook::local_out, std::move(skb), result);
-  if (!skb) return result;
+  if (!nf_hook(net, NfHook::local_out, skb, result)) return result;
   return dst_output(net, std::move(skb));
 }
 

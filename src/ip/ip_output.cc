@@ -25,8 +25,7 @@ void set_output_device(Skb& skb) {
 
 TxResult post_routing_and_finish(Net& net, SkbPtr skb) {
   TxResult result = TxResult::success();
-  skb = nf_hook(net, NfHook::post_routing, std::move(skb), result);
-  if (!skb) return result;
+  if (!nf_hook(net, NfHook::post_routing, skb, result)) return result;
   return ip_finish_output(net, std::move(skb));
 }
 
@@ -37,8 +36,8 @@ void loop_back(Net& net, const Skb& skb) {
   copy->trace = nullptr;
   born(net);
   TxResult result = TxResult::success();
-  copy = nf_hook(net, NfHook::post_routing, std::move(copy), result);
-  if (copy) static_cast<void>(ip_mc_finish_output(net, std::move(copy)));
+  if (nf_hook(net, NfHook::post_routing, copy, result))
+    static_cast<void>(ip_mc_finish_output(net, std::move(copy)));
 }
 
 }  // namespace

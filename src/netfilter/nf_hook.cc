@@ -117,10 +117,6 @@ NfHooks::~NfHooks() {
   for (RcuPtr<const std::vector<NfHookOps>>& list : lists_) delete list.set(nullptr);
 }
 
-const std::vector<NfHookOps>* NfHooks::at(NfHook hook) const {
-  return lists_[static_cast<std::size_t>(hook)].get();
-}
-
 bool NfHooks::flow_only(NfHook hook) const {
   const std::vector<NfHookOps>* hooks = at(hook);
   return hooks == nullptr || std::ranges::all_of(*hooks, [](const NfHookOps& ops) {
@@ -160,16 +156,13 @@ void NfHooks::publish(std::vector<NfHookOps> all) {
   net_.generations.changed(Basis::netfilter);
 }
 
-SkbPtr nf_hook(Net& net, NfHook hook, SkbPtr skb, TxResult& result) {
+bool nf_hook_slow(Net& net, NfHook hook, const std::vector<NfHookOps>& hooks, SkbPtr& skb,
+                  TxResult& result) {
   const Stage stage = stage_of(hook);
-  enter(net, stage, *skb);
-  result = TxResult::success();
-  const std::vector<NfHookOps>* hooks = net.nf->at(hook);
-  if (hooks == nullptr) return skb;
   // A chain that finds a new route does not change what the next chains see (nf_hook_state).
   const NetDevice* out = skb->rt.dev;
   PlanRecorder* const recorder = net.this_cpu().recorder;
-  for (const NfHookOps& ops : *hooks) {
+  for (const NfHookOps& ops : hooks) {
     int error = 0;
     if (recorder != nullptr) recorder->hook_begins(ops.chain != nullptr && ops.chain->flow_only);
     const NfVerdict verdict = run_hook(net, hook, *skb, out, ops, error);
@@ -181,14 +174,20 @@ SkbPtr nf_hook(Net& net, NfHook hook, SkbPtr skb, TxResult& result) {
       case NfVerdict::drop:
         drop(net, stage, std::move(skb), DropReason::NETFILTER_DROP);
         result = TxResult::error(error);
-        return nullptr;
+        return false;
       case NfVerdict::unknown:
         drop(net, stage, std::move(skb), DropReason::TXPATH_UNKNOWN);
         result = TxResult::error(kUnknown);
-        return nullptr;
+        return false;
     }
   }
-  return skb;
+  return true;
+}
+
+bool nf_hook(Net& net, NfHook hook, SkbPtr& skb, TxResult& result) {
+  enter(net, stage_of(hook), *skb);
+  const std::vector<NfHookOps>* hooks = net.nf->at(hook);
+  return hooks == nullptr || nf_hook_slow(net, hook, *hooks, skb, result);
 }
 
 }  // namespace txp

@@ -56,7 +56,9 @@ class NfHooks {
                    std::shared_ptr<const NftProgram> program = nullptr);
   // The nf_tables ruleset in force, whose chains the hooks run; null: none. rtnl held.
   const std::shared_ptr<const NftProgram>& program() const { return program_; }
-  const std::vector<NfHookOps>* at(NfHook hook) const;  // null: none
+  const std::vector<NfHookOps>* at(NfHook hook) const {  // null: none
+    return lists_[static_cast<std::size_t>(hook)].get();
+  }
   // Whether what the hooks do to a packet rests on its flow alone (addresses, ports, mark, socket,
   // devices), so that a flow's second packet meets the same.
   bool flow_only(NfHook hook) const;
@@ -83,8 +85,8 @@ struct NfEgress {
 // header). Otherwise it is gone: a drop is NET_XMIT_DROP.
 SkbPtr nf_hook_egress(Net& net, SkbPtr skb, NetDevice& dev, TxResult& result);
 
-// nf_hook(): runs the hooks; the packet comes back when all accepted. Otherwise it is gone and
+// nf_hook(): runs the hooks. True: all accepted, the packet goes on; otherwise it is gone and
 // `result` says how (drop: EPERM).
-SkbPtr nf_hook(Net& net, NfHook hook, SkbPtr skb, TxResult& result);
+[[nodiscard]] bool nf_hook(Net& net, NfHook hook, SkbPtr& skb, TxResult& result);
 
 }  // namespace txp

@@ -40,9 +40,8 @@ TEST_F(NfHookTest, HooksRunInOrderOfPriorityTheYoungerFirst) {
   add(0, mark('d'));
   TxResult result = TxResult::drop();
   const RcuReader reader;
-  SkbPtr skb = nf_hook(net, NfHook::local_out, packet(), result);
-  ASSERT_TRUE(skb);
-  EXPECT_TRUE(result.ok());
+  SkbPtr skb = packet();
+  ASSERT_TRUE(nf_hook(net, NfHook::local_out, skb, result));
   EXPECT_EQ(order, "abdc");
   delivered(net);
   consume(std::move(skb));
@@ -53,7 +52,9 @@ TEST_F(NfHookTest, DropIsEpermAndCounted) {
   add(0, [](Net&, Skb&) { return NfVerdict::drop; });
   TxResult result = TxResult::success();
   const RcuReader reader;
-  EXPECT_FALSE(nf_hook(net, NfHook::local_out, packet(), result));
+  SkbPtr skb = packet();
+  EXPECT_FALSE(nf_hook(net, NfHook::local_out, skb, result));
+  EXPECT_FALSE(skb);
   EXPECT_EQ(result.errno_code(), EPERM);
   const CounterTotals t = net.totals();
   EXPECT_EQ(t.stages[static_cast<std::size_t>(Stage::nf_local_out)]
@@ -69,7 +70,7 @@ TEST_F(NfHookTest, ARulesetThatCannotBeEvaluatedIsUnknownAndNamed) {
   Trace trace(net.clock);
   SkbPtr skb = packet();
   skb->trace = &trace;
-  EXPECT_FALSE(nf_hook(net, NfHook::local_out, std::move(skb), result));
+  EXPECT_FALSE(nf_hook(net, NfHook::local_out, skb, result));
   EXPECT_EQ(result.errno_code(), kUnknown);
   ASSERT_EQ(trace.unknowns().size(), 1U);
   EXPECT_EQ(trace.unknowns()[0].kind, "hook");

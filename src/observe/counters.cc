@@ -36,8 +36,6 @@ void rx_drop(Net& net, SkbPtr skb, DropReason reason) {
   free_skb(std::move(skb));
 }
 
-void consume(SkbPtr skb) { free_skb(std::move(skb)); }
-
 void tell_unknown(Net& net, Stage stage, Trace* trace, NamedObject object) {
   net.keep_unknown(object.kind + " " + object.text);
   if (trace != nullptr) trace->unknown(stage, std::move(object));

@@ -89,7 +89,7 @@ void drop_unborn(Net& net, Stage stage, Trace* trace, DropReason reason);
 void rx_drop(Net& net, SkbPtr skb, DropReason reason);
 void rx_drop(Net& net, DropReason reason);  // of a frame that never became an skb
 // The packet's good end: a driver (or the receiving socket) is done with it. Counts nothing.
-void consume(SkbPtr skb);
+inline void consume(SkbPtr skb) { free_skb(std::move(skb)); }
 // The walk met an object that the engine does not implement. Tells the trace (may be null) and
 // keeps the words for Net::last_unknown(). The caller fails with kUnknown.
 void tell_unknown(Net& net, Stage stage, Trace* trace, NamedObject object);

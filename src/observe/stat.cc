@@ -131,8 +131,8 @@ Json qdisc_json(const Qdisc& q, std::span<const std::shared_ptr<Qdisc>> children
 Json device_json(const NetDevice& dev) {
   std::uint64_t packets = 0, bytes = 0, dropped = dev.tx_dropped.load(), errors = 0;
   for (const auto& txq : dev.tx) {
-    packets += txq->tx_packets.get();
-    bytes += txq->tx_bytes.get();
+    packets += txq->tx_packets();
+    bytes += txq->tx_bytes();
     dropped += txq->tx_dropped.load();
     errors += txq->tx_errors.load();
   }
@@ -140,8 +140,8 @@ Json device_json(const NetDevice& dev) {
   Json queues = Json::array();
   for (const auto& txq : dev.tx)
     queues.push_back(Json{{"queue", fmt::format("tx-{}", txq->index)},
-                          {"packets", txq->tx_packets.get()},
-                          {"bytes", txq->tx_bytes.get()},
+                          {"packets", txq->tx_packets()},
+                          {"bytes", txq->tx_bytes()},
                           {"tx_timeout", txq->trans_timeout.load()},
                           {"limit", std::uint64_t{txq->dql.limit()}},
                           {"inflight", std::uint64_t{txq->dql.inflight()}}});

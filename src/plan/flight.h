@@ -66,9 +66,8 @@ inline void count_rules(const Plan& plan, std::size_t payload) {
 // Whether the frame goes straight into the driver and is gone when the call returns: no queue, no
 // tap, nothing in the way. It need not be charged to its sender then.
 inline bool straight(const Cpu& cpu, const NetDevice& dev, const TxQueue& txq) {
-  return dev.features.sync && !dev.features.lltx && cpu.call_began == 0 &&
-         txq.qdisc->has_no_queue && dev.taps.get() == nullptr && dev.is_up() &&
-         cpu.xmit_recursion == 0;
+  return dev.features.sync && cpu.call_began == 0 && txq.qdisc->has_no_queue &&
+         dev.taps.get() == nullptr && dev.is_up() && cpu.xmit_recursion == 0;
 }
 
 // What dev_hard_start_xmit() and ndo_start_xmit() count.
@@ -85,8 +84,7 @@ inline bool xmit(Net& net, Cpu& cpu, SkbPtr& skb, NetDevice& dev, TxQueue& txq, 
   const std::uint32_t len = skb->len;
   if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) [[unlikely]]
     return false;
-  txq.tx_packets.add();
-  txq.tx_bytes.add(len);
+  txq.count_sent(cpu.number, 1, len);
   cpu.counters.delivered.add();
   return true;
 }

@@ -55,10 +55,10 @@ void PlanRecorder::route(const Flow4& fl4, const FibResult& res, const Rtable& r
     if (res.prefixlen == 0 && res.type == RouteType::unicast && res.table != nullptr &&
         res.table->num_default.load(std::memory_order_relaxed) > 1)
       refuse(Walk::route);
-    RouteException e;
-    if (res.nh != nullptr && net_.exceptions->find(fl4.daddr, rt.gateway, res.nh->oif, e) &&
-        e.expires != 0)
-      refuse(Walk::route);
+    if (res.nh != nullptr)
+      if (const auto e = net_.exceptions->find(fl4.daddr, rt.gateway, res.nh->oif);
+          e && e->expires != 0)
+        refuse(Walk::route);
   }
 }
 

@@ -32,7 +32,6 @@ struct FibExceptions::Impl {
   };
   explicit Impl(Net& n) : net(n) {}
   Net& net;
-  std::atomic<std::size_t> count{0};  // so that nobody takes the lock while there is none
   mutable Spinlock lock;
   std::map<Key, Entry> entries;
   std::uint64_t stamp = 0;
@@ -46,7 +45,6 @@ struct FibExceptions::Impl {
       entries.erase(std::ranges::min_element(entries, {},
                                              [](const auto& entry) { return entry.second.stamp; }));
     entries[key_of(e)] = {e, ++stamp};
-    count.store(entries.size(), std::memory_order_release);
   }
 };
 
@@ -56,29 +54,28 @@ FibExceptions::~FibExceptions() = default;
 void FibExceptions::set(const RouteException& e) {
   const std::lock_guard guard(impl_->lock);
   impl_->set(e);
+  count_.store(impl_->entries.size(), std::memory_order_release);
   impl_->net.generations.changed(Basis::exception);
 }
 
 void FibExceptions::set_all(const std::vector<RouteException>& all) {
   const std::lock_guard guard(impl_->lock);
   impl_->entries.clear();
-  impl_->count.store(0, std::memory_order_release);
   for (const RouteException& e : all) impl_->set(e);
+  count_.store(impl_->entries.size(), std::memory_order_release);
   impl_->net.generations.changed(Basis::exception);
 }
 
-bool FibExceptions::find(Ip4 daddr, Ip4 gateway, int oif, RouteException& found) const {
-  if (impl_->count.load(std::memory_order_acquire) == 0) return false;
+std::optional<RouteException> FibExceptions::search(Ip4 daddr, Ip4 gateway, int oif) const {
   const std::lock_guard guard(impl_->lock);
   const auto it = impl_->entries.find({daddr.host, gateway.host, oif});
-  if (it == impl_->entries.end()) return false;
+  if (it == impl_->entries.end()) return std::nullopt;
   if (impl_->expired(it->second.e)) {
     impl_->entries.erase(it);
-    impl_->count.store(impl_->entries.size(), std::memory_order_release);
-    return false;
+    count_.store(impl_->entries.size(), std::memory_order_release);
+    return std::nullopt;
   }
-  found = it->second.e;
-  return true;
+  return it->second.e;
 }
 
 std::vector<RouteException> FibExceptions::all() const {

@@ -87,8 +87,8 @@ TEST(FibExceptions, TheTableIsBoundedAndTheOldestLeaves) {
   }
   EXPECT_EQ(t.net.exceptions->all().size(), 16384U);
   RouteException found;
-  EXPECT_FALSE(t.net.exceptions->find(Ip4{0x0b000000}, {}, 2, found));
-  EXPECT_TRUE(t.net.exceptions->find(Ip4{0x0b000001}, {}, 2, found));
+  EXPECT_FALSE(t.net.exceptions->find(Ip4{0x0b000000}, {}, 2));
+  EXPECT_TRUE(t.net.exceptions->find(Ip4{0x0b000001}, {}, 2));
 }
 
 }  // namespace

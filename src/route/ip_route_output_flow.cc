@@ -6,6 +6,9 @@
 // Drops: nothing. Fails with ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL or ENODEV.
 #include "route/ip_route.h"
 
+#include <algorithm>
+#include <memory>
+
 #include "dev/netdevice.h"
 #include "net.h"
 #include "observe/counters.h"
@@ -71,27 +74,32 @@ void tell_on_link(const Rtable& rt, const OutputStory& story, Trace& trace) {
                                                         "the destination is taken as on link"});
 }
 
+// xfrm_lookup_route(): an IPsec policy that the engine cannot evaluate; null: none.
+const Net::Obstacle* xfrm_policy(const Net& net) {
+  const auto* obstacles = net.obstacles();
+  if (obstacles == nullptr) [[likely]]
+    return nullptr;
+  const auto it = std::ranges::find(*obstacles, kStage, &Net::Obstacle::stage);
+  return it != obstacles->end() ? &*it : nullptr;
+}
+
 }  // namespace
 
 SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace, FibResult* found) {
   enter(net, kStage, trace, 0);
   trace = telling(trace);
-  std::optional<OutputStory> story;
-  if (trace != nullptr) story.emplace();
-  FibResult res;
-  const SockResult<Rtable> rt = ip_route_output_key_hash(net, fl4, res, story ? &*story : nullptr);
-  if (found != nullptr) *found = res;
+  const auto story = trace != nullptr ? std::make_unique<OutputStory>() : nullptr;
+  FibResult here;
+  FibResult& res = found != nullptr ? *found : here;
+  SockResult<Rtable> rt = ip_route_output_key_hash(net, fl4, res, story.get());
   if (rt && fl4.proto != 0) fl4.oif = rt->dev->ifindex;
   if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr && rt) [[unlikely]]
     r->route(fl4, res, *rt);
-  // xfrm_lookup_route(): an IPsec policy that the engine cannot evaluate.
-  if (const auto* obstacles = net.obstacles(); obstacles != nullptr && rt && fl4.proto != 0)
-    for (const Net::Obstacle& o : *obstacles)
-      if (o.stage == kStage) {
-        if (trace != nullptr) trace->unknown(kStage, NamedObject{.kind = o.kind, .text = o.text});
-        return err(kUnknown);
-      }
-  if (trace != nullptr) {
+  if (const auto* policy = xfrm_policy(net); policy != nullptr && rt && fl4.proto != 0) {
+    if (trace != nullptr)
+      trace->unknown(kStage, NamedObject{.kind = policy->kind, .text = policy->text});
+    rt = err(kUnknown);
+  } else if (trace != nullptr) {
     tell_lookup(net, res, *story, *trace);
     if (rt) {
       tell_on_link(*rt, *story, *trace);

@@ -20,9 +20,9 @@ constexpr std::uint32_t kMostMetricMtu = 65535 - 15;  // ip_metrics_convert()
 constexpr std::uint32_t kLockedGatewayMtu = 576;
 
 // ipv4_mtu().
-std::uint32_t dst_mtu(const FibInfo* fi, const NetDevice& dev, const RouteException* e, bool locked,
-                      bool uses_gateway) {
-  if (e != nullptr && e->mtu != 0) return std::min(e->mtu, kIpMaxMtu);
+std::uint32_t dst_mtu(const FibInfo* fi, const NetDevice& dev,
+                      const std::optional<RouteException>& e, bool locked, bool uses_gateway) {
+  if (e && e->mtu != 0) return std::min(e->mtu, kIpMaxMtu);
   if (const std::uint32_t metric = fi != nullptr ? fi->metric(kRtaxMtu) : 0; metric != 0)
     return std::min(metric, kMostMetricMtu);
   std::uint32_t mtu = dev.mtu();
@@ -30,14 +30,14 @@ std::uint32_t dst_mtu(const FibInfo* fi, const NetDevice& dev, const RouteExcept
   return std::min(mtu, kIpMaxMtu);
 }
 
-}  // namespace
-
-SockResult<Rtable> mkroute_output(Net& net, const FibResult& res, const Flow4& fl4, int orig_oif,
-                                  NetDevice& dev, bool local, OutputStory* story) {
-  if (!has_in_dev(dev)) return err(EINVAL);
+// Fills `rt` where it will be read: to put it together here and copy it then would stall. The
+// errno.
+int make(Net& net, const FibResult& res, const Flow4& fl4, int orig_oif, NetDevice& dev, bool local,
+         OutputStory* story, Rtable& rt) {
+  if (!has_in_dev(dev)) return EINVAL;
   const InDevice& in_dev = dev.in_dev();
   const bool loopback = (dev.flags() & kIffLoopback) != 0;
-  if (!in_dev.conf.route_localnet && fl4.saddr.is_loopback() && !loopback) return err(EINVAL);
+  if (!in_dev.conf.route_localnet && fl4.saddr.is_loopback() && !loopback) return EINVAL;
 
   const FibInfo* fi = res.fi;
   RouteType type = res.type;
@@ -47,10 +47,9 @@ SockResult<Rtable> mkroute_output(Net& net, const FibResult& res, const Flow4& f
   } else if (fl4.daddr.is_multicast()) {
     type = RouteType::multicast;
   } else if (fl4.daddr.is_zero()) {
-    return err(EINVAL);
+    return EINVAL;
   }
 
-  Rtable rt;
   rt.dev = &dev;
   rt.iif = orig_oif;
   rt.type = type;
@@ -67,31 +66,37 @@ SockResult<Rtable> mkroute_output(Net& net, const FibResult& res, const Flow4& f
   if ((rt.is_broadcast || rt.is_multicast) && rt.is_local && !loopback)
     rt.output = DstOutput::ip_mc_output;
 
-  RouteException exception;
-  const RouteException* e = nullptr;
+  std::optional<RouteException> e;
   bool uses_gateway = false;
   if (fi != nullptr && res.nh != nullptr) {
     const FibNh& nh = *res.nh;
     if (nh.has_encap()) {
       if (story != nullptr)
         story->unknown = NamedObject{.kind = "lwtunnel", .text = "encap " + nh.rare->encap};
-      return err(kUnknown);
+      return kUnknown;
     }
     uses_gateway = nh.has_gateway() && fib_nh_scope(net, nh) == kScopeLink;
     if (uses_gateway) {
       rt.gateway_is_v6 = nh.gateway_is_v6();
       if (!rt.gateway_is_v6) rt.gateway = nh.gateway;
     }
-    if (net.exceptions->find(fl4.daddr, rt.gateway, nh.oif, exception)) {
-      e = &exception;
-      if (story != nullptr) story->exception = exception;
-    }
+    e = net.exceptions->find(fl4.daddr, rt.gateway, nh.oif);
+    if (story != nullptr) story->exception = e;
     rt.hoplimit = static_cast<std::uint8_t>(std::min(fi->metric(kRtaxHoplimit), 255U));
-    rt.mtu_locked = fi->metric_locked(kRtaxMtu) || (e != nullptr && e->mtu_locked);
+    rt.mtu_locked = fi->metric_locked(kRtaxMtu) || (e && e->mtu_locked);
   }
   rt.onlink_scope = !uses_gateway;
   rt.mtu = dst_mtu(fi, dev, e, rt.mtu_locked, uses_gateway);
-  return rt;
+  return 0;
+}
+
+}  // namespace
+
+SockResult<Rtable> mkroute_output(Net& net, const FibResult& res, const Flow4& fl4, int orig_oif,
+                                  NetDevice& dev, bool local, OutputStory* story) {
+  SockResult<Rtable> made;
+  if (const int error = make(net, res, fl4, orig_oif, dev, local, story, *made)) made = err(error);
+  return made;
 }
 
 }  // namespace txp

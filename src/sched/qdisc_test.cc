@@ -24,8 +24,8 @@ TEST(Qdisc, BypassCountsBytesAndPackets) {
   EXPECT_EQ(bed.q().stats.packets.get(), 1U);
   EXPECT_EQ(bed.q().stats.bytes.get(), 46U);
   EXPECT_EQ(bed.sent(), Numbers{1});
-  EXPECT_EQ(bed.dev->tx[0]->tx_packets.get(), 1U);
-  EXPECT_EQ(bed.dev->tx[0]->tx_bytes.get(), 46U);
+  EXPECT_EQ(bed.dev->tx[0]->tx_packets(), 1U);
+  EXPECT_EQ(bed.dev->tx[0]->tx_bytes(), 46U);
   EXPECT_TRUE(bed.net.totals().conserved());
 }
 
@@ -319,7 +319,7 @@ TEST(Qdisc, FourThreadsIntoOnePfifoLoseNothingUncounted) {
   EXPECT_EQ(totals.queued, 0U);
   EXPECT_TRUE(totals.conserved());
   EXPECT_EQ(bed.driver->taken, totals.delivered);
-  EXPECT_EQ(bed.dev->tx[0]->tx_packets.get(), totals.delivered);
+  EXPECT_EQ(bed.dev->tx[0]->tx_packets(), totals.delivered);
   EXPECT_EQ(bed.dev->qdiscs[0]->stats.packets.get(), totals.delivered);
   EXPECT_EQ(bed.dev->qdiscs[0]->stats.drops.get(), totals.dropped);
 }

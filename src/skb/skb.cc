@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "skb/skb.h"
 
-#include <algorithm>
 #include <cassert>
 #include <cstdlib>
 #include <cstring>
@@ -13,17 +12,6 @@
 
 namespace txp {
 namespace {
-
-// Skb and its bytes, one block. The sizes: one Ethernet MTU, a jumbo frame, the largest datagram.
-constexpr std::size_t kClassSize[] = {2048, 10 * 1024, SkbPool::kMaxSize};
-// Blocks kept for reuse, by class.
-constexpr std::size_t kKeep[] = {1024, 64, 32};
-
-std::size_t class_for(std::size_t size) {
-  for (std::size_t c = 0; c < std::size(kClassSize); ++c)
-    if (size <= kClassSize[c]) return c;
-  return std::size(kClassSize);
-}
 
 // SKB_DATA_ALIGN(): to a cache line.
 std::uint32_t data_align(std::uint32_t n) { return (n + 63) & ~63U; }
@@ -55,26 +43,24 @@ SkbPool::~SkbPool() {
   for (Free& f : free_) {
     while (f.head != nullptr) {
       Skb* skb = std::exchange(f.head, f.head->next);
-      skb->~Skb();
-      ::operator delete(skb);
+      give_back(skb);
     }
   }
 }
 
-Skb* SkbPool::take(std::size_t size) {
-  const std::size_t c = class_for(size);
-  if (c >= kClasses) return nullptr;
-  Free& f = free_[c];
-  if (f.head != nullptr) {
-    --f.count;
-    return std::exchange(f.head, f.head->next);
-  }
-  void* block = ::operator new(sizeof(Skb) + kClassSize[c], std::nothrow);
+Skb* SkbPool::make(std::size_t size_class) {
+  if (size_class >= kClasses) return nullptr;
+  void* block = ::operator new(sizeof(Skb) + kClassSize[size_class], std::nothrow);
   if (block == nullptr) return nullptr;
   ++allocations_;
   Skb* skb = ::new (block) Skb;
-  skb->pool_class = static_cast<std::uint8_t>(c);
+  skb->pool_class = static_cast<std::uint8_t>(size_class);
   return skb;
+}
+
+void SkbPool::give_back(Skb* skb) {
+  skb->~Skb();
+  ::operator delete(skb);
 }
 
 Skb* SkbPool::get(std::size_t size) {
@@ -87,19 +73,6 @@ Skb* SkbPool::get(std::size_t size) {
   // `end` is where the caller asked it to be, so that a write past it shows in tests.
   skb->end = skb->head + size;
   return skb;
-}
-
-void SkbPool::put(Skb* skb) {
-  skb->trace = nullptr;
-  if (skb->nfct != nullptr) nf_conn_put(std::exchange(skb->nfct, nullptr));
-  Free& f = free_[skb->pool_class];
-  if (f.count >= kKeep[skb->pool_class]) {
-    skb->~Skb();
-    ::operator delete(skb);
-    return;
-  }
-  skb->next = std::exchange(f.head, skb);
-  ++f.count;
 }
 
 SkbQueue::SkbQueue(SkbQueue&& o) noexcept
@@ -146,13 +119,13 @@ Skb* SkbQueue::release_chain() {
   return std::exchange(head_, nullptr);
 }
 
-SkbPtr alloc_skb(Net& net, std::size_t size) {
+SkbPtr alloc_skb(Net& net, std::size_t size, std::uint32_t charged) {
   Cpu& cpu = net.this_cpu();
   Skb* skb = cpu.pool.get(size);
   if (skb == nullptr) return nullptr;
   skb->net = &net;
   skb->began = cpu.call_began;
-  skb->truesize = skb_truesize(net, static_cast<std::uint32_t>(size));
+  skb->truesize = skb_truesize(net, charged);
   return SkbPtr(skb);
 }
 
@@ -257,9 +230,6 @@ void skb_set_owner_w(Skb& skb, Sock& sk) {
   sk.wmem_alloc.fetch_add(skb.truesize, std::memory_order_relaxed);
 }
 
-void skb_orphan(Skb& skb) {
-  if (skb.sk == nullptr) return;
-  sk_wfree(*std::exchange(skb.sk, nullptr), skb.truesize);
-}
+void skb_uncharge(Skb& skb) { sk_wfree(*std::exchange(skb.sk, nullptr), skb.truesize); }
 
 }  // namespace txp

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "base/clock.h"
 #include "netfilter/nf_conn.h"
@@ -195,9 +196,24 @@ class SkbPool {
   // An skb with at least `size` bytes between head and end, all header fields clear. Null when the
   // allocator fails or size exceeds kMaxSize.
   Skb* get(std::size_t size);
-  void put(Skb* skb);
-  // The same as get(), with only pool_class set.
-  Skb* take(std::size_t size);
+  // The same with only pool_class set.
+  Skb* take(std::size_t size) {
+    const std::size_t c = class_for(size);
+    if (c >= kClasses || free_[c].head == nullptr) [[unlikely]]
+      return make(c);
+    --free_[c].count;
+    return std::exchange(free_[c].head, free_[c].head->next);
+  }
+  void put(Skb* skb) {
+    skb->trace = nullptr;
+    if (skb->nfct != nullptr) [[unlikely]]
+      nf_conn_put(std::exchange(skb->nfct, nullptr));
+    Free& f = free_[skb->pool_class];
+    if (f.count >= kKeep[skb->pool_class]) [[unlikely]]
+      return give_back(skb);
+    skb->next = std::exchange(f.head, skb);
+    ++f.count;
+  }
   static std::uint8_t* bytes_of(Skb& skb) {
     return static_cast<std::uint8_t*>(static_cast<void*>(&skb + 1));
   }
@@ -208,6 +224,17 @@ class SkbPool {
 
  private:
   static constexpr std::size_t kClasses = 3;
+  // Skb and its bytes, one block. The sizes: one Ethernet MTU, a jumbo frame, the largest datagram.
+  static constexpr std::size_t kClassSize[kClasses] = {2048, 10 * 1024, kMaxSize};
+  static constexpr std::size_t kKeep[kClasses] = {1024, 64, 32};  // blocks kept for reuse
+  static std::size_t class_for(std::size_t size) {
+    std::size_t c = 0;
+    while (c < kClasses && size > kClassSize[c]) ++c;
+    return c;
+  }
+  Skb* make(std::size_t size_class);
+  static void give_back(Skb* skb);
+
   struct Free {
     Skb* head = nullptr;
     std::size_t count = 0;
@@ -217,8 +244,12 @@ class SkbPool {
 };
 
 // alloc_skb(): from the calling thread's pool of `net`. Null when memory is short. A packet begins
-// its life on the path only with net.born() (observe/counters.h).
-SkbPtr alloc_skb(Net& net, std::size_t size);
+// its life on the path only with net.born() (observe/counters.h). `charged`: bytes that the kernel
+// would allocate, which truesize counts.
+SkbPtr alloc_skb(Net& net, std::size_t size, std::uint32_t charged);
+inline SkbPtr alloc_skb(Net& net, std::size_t size) {
+  return alloc_skb(net, size, static_cast<std::uint32_t>(size));
+}
 // skb_copy(): bytes, header fields, route; not the socket. frag_list is copied too. Null: memory.
 SkbPtr skb_copy(Net& net, const Skb& skb, std::size_t extra_headroom = 0);
 // What a fragment, segment or copy shares with its packet (ip_copy_metadata(),
@@ -228,7 +259,10 @@ void skb_copy_metadata(const Skb& from, Skb& to);
 bool skb_linearize(Net& net, SkbPtr& skb);
 // Charges `skb` to `sk` (skb_set_owner_w()); undoes it (skb_orphan()).
 void skb_set_owner_w(Skb& skb, Sock& sk);
-void skb_orphan(Skb& skb);
+void skb_uncharge(Skb& skb);
+inline void skb_orphan(Skb& skb) {
+  if (skb.sk != nullptr) skb_uncharge(skb);
+}
 // Frees without counting: for the ends in observe/ and for copies that never joined the path.
 void free_skb(SkbPtr skb);
 

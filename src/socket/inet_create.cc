@@ -27,7 +27,7 @@ Sock::Sock(Net& n, std::uint32_t owner)
       plan_generation(n.generations.new_socket_state()) {}
 
 std::optional<IpOptions> Sock::ip_options() const {
-  if (!has_opt_.load(std::memory_order_acquire)) return std::nullopt;
+  if (!has_ip_options()) return std::nullopt;
   const std::lock_guard guard(opt_lock_);
   return inet_opt_;
 }
@@ -42,10 +42,8 @@ void Sock::dst_set(const Rtable& rt) {
   const auto change = [](auto& to, auto value) {  // a send rarely changes anything
     if (to.load(std::memory_order_relaxed) != value) to.store(value, std::memory_order_relaxed);
   };
-  RouteException learnt;
-  const bool is_learnt =
-      net.exceptions->find(inet_daddr, rt.gateway, rt.dev->ifindex, learnt) && learnt.mtu == rt.mtu;
-  change(dst_expires, is_learnt ? learnt.expires : 0);
+  const auto learnt = net.exceptions->find(inet_daddr, rt.gateway, rt.dev->ifindex);
+  change(dst_expires, learnt && learnt->mtu == rt.mtu ? learnt->expires : 0);
   change(dst_oif, rt.dev->ifindex);
   change(dst_mtu, rt.mtu == rt.dev->mtu() ? kDstDevice : rt.mtu);
 }

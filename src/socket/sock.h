@@ -113,6 +113,7 @@ class Sock {
   const std::uint32_t uid;
   const std::uint32_t gid;                      // of the thread that made it
   std::optional<IpOptions> ip_options() const;  // IP_OPTIONS
+  bool has_ip_options() const { return has_opt_.load(std::memory_order_acquire); }
   void set_ip_options(const IpOptions& opt);
   std::mutex lock;  // lock_sock(): options and corking; a plain send takes it only when corked
 

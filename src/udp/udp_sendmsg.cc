@@ -58,7 +58,7 @@ SockResult<void> ask(Net& net, Sock& sk, const MsgHdr& msg, Question& q) {
     if (auto ok = udp_cmsg_send(sk, msg.control, ipc); !ok) return std::unexpected(ok.error());
     q.connected = false;
   }
-  if (!ipc.opt) ipc.opt = sk.ip_options();
+  if (!ipc.opt && sk.has_ip_options()) ipc.opt = sk.ip_options();
   if (const auto* obstacles = net.obstacles(); obstacles != nullptr && !q.connected)
     for (const Net::Obstacle& o : *obstacles)
       if (o.stage == kStage) {
@@ -104,12 +104,10 @@ SockResult<Rtable> route(Net& net, Sock& sk, const MsgHdr& msg, Flow4& fl4) {
   auto rt = ip_route_output_flow(net, fl4, msg.trace);
   if (!rt) {
     if (rt.error().code == ENETUNREACH) snmp(net, Snmp::IpOutNoRoutes);
-    return rt;
-  }
-  if (rt->is_broadcast && !sk.broadcast) {
+  } else if (rt->is_broadcast && !sk.broadcast) {
     if (msg.trace != nullptr)
       msg.trace->by(kStage, NamedObject{"sockopt", "SO_BROADCAST is not set", {}, {}, {}, 0});
-    return err(EACCES);
+    rt = err(EACCES);
   }
   return rt;
 }

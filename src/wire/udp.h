@@ -25,10 +25,8 @@ struct UdpHeader {
     return UdpHeader{load_be16(&b[0]), load_be16(&b[2]), load_be16(&b[4]), load_be16(&b[6])};
   }
   void emit(std::uint8_t* to) const {
-    store_be16(to, source);
-    store_be16(to + 2, dest);
-    store_be16(to + 4, len);
-    store_be16(to + 6, check);
+    store_be32(to, std::uint32_t{source} << 16 | dest);
+    store_be32(to + 4, std::uint32_t{len} << 16 | check);
   }
 };
 

@@ -52,8 +52,7 @@ void pass_the_hooks(Net& net) {
       if (traced) skb->trace = &trace;
       born(net);
       TxResult result = TxResult::success();
-      skb = nf_hook(net, hook, std::move(skb), result);
-      if (!skb) continue;
+      if (!nf_hook(net, hook, skb, result)) continue;
       delivered(net);
       consume(std::move(skb));
     }

@@ -364,8 +364,8 @@ class EngineWorld final : public World {
     std::int64_t dropped = static_cast<std::int64_t>(dev.tx_dropped.load());
     std::int64_t errors = 0;
     for (const std::unique_ptr<TxQueue>& q : dev.tx) {
-      packets += static_cast<std::int64_t>(q->tx_packets.get());
-      bytes += static_cast<std::int64_t>(q->tx_bytes.get());
+      packets += static_cast<std::int64_t>(q->tx_packets());
+      bytes += static_cast<std::int64_t>(q->tx_bytes());
       dropped += static_cast<std::int64_t>(q->tx_dropped.load());
       errors += static_cast<std::int64_t>(q->tx_errors.load());
     }
