@@ -6,10 +6,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 command -v valgrind >/dev/null || { echo "instructions: valgrind is not installed"; exit 77; }
+write=${1:-}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 for case in "connected 64 fly" "sendto 64 fly" "batch 64 fly" "connected 1400 fly" \
-            "batch 1400 fly" "connected 64 walk" "sendto 64 walk" "sendto 8192 walk"; do
+            "batch 1400 fly" "connected 8192 fly" "connected 64 walk" "sendto 64 walk" \
+            "sendto 8192 walk"; do
   set -- $case
   n=$(valgrind -q --tool=callgrind --collect-atstart=no --toggle-collect=measured \
       --callgrind-out-file="$out/cg" build/bin/instructions "$1" "$2" "$3" 2>/dev/null)
@@ -23,5 +25,5 @@ while read -r way how bytes count; do
   if [ -n "$old" ] && [ $((count * 100)) -gt $((old * 101)) ]; then word="  more than $old"; bad=1; fi
   printf '%-5s %-10s %5s bytes %6s instructions%s\n' "$way" "$how" "$bytes" "$count" "$word"
 done <"$out/new"
-if [ "${1:-}" = --write ] || [ "${WRITE:-}" = 1 ]; then cp "$out/new" bench/instructions.txt; fi
+if [ "$write" = --write ]; then cp "$out/new" bench/instructions.txt; fi
 exit $bad

@@ -23,6 +23,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "dpdk_sender.h"
 #include "kernel_sender.h"
 #include "lwip_sender.h"
 #include "txpath_sender.h"
@@ -122,6 +123,8 @@ int main(int argc, char** argv) {
       {.name = "txpath, batch of 32",
        .datagrams = TxpathSender::kBatch,
        .send = [&](Payload p) { return flying.send_batch(p); }},
+      {.name = "txpath, reserve, fill, commit",
+       .send = [&](Payload p) { return flying.commit(p); }},
       {.name = "txpath walking, connected", .send = [&](Payload p) { return walking.send(p); }},
       {.name = "txpath walking, sendto", .send = [&](Payload p) { return walking.sendto(p); }},
       {.name = "lwIP, connected", .send = [&](Payload p) { return lwip.send(p); }},
@@ -140,7 +143,14 @@ int main(int argc, char** argv) {
   } else {
     fmt::print("left out: the kernel and AF_PACKET, {}\n", kernel.why_not());
   }
-  fmt::print("left out: DPDK, VPP, smoltcp, F-Stack, gVisor, no program of ours links them\n");
+  DpdkSender dpdk;
+  if (dpdk.why_not().empty())
+    subjects.push_back({.name = "DPDK loop, burst of 32",
+                        .datagrams = DpdkSender::kBatch,
+                        .send = [&](Payload p) { return dpdk.send_batch(p); }});
+  else
+    fmt::print("left out: DPDK, {}\n", dpdk.why_not());
+  fmt::print("left out: VPP, smoltcp, F-Stack, gVisor, no program of ours links them\n");
 
   const std::vector<std::uint8_t> bytes(8192, 0x5a);
   std::vector<Row> rows;

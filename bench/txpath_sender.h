@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -32,6 +33,13 @@ class TxpathSender {
         batch_[0].payload.size() != payload.size())
       batch_.assign(kBatch, {.to = nullptr, .payload = payload});
     return connected_.send_batch(batch_) == kBatch;
+  }
+  // Written straight into the frame, as a program would that makes its payload there.
+  bool commit(std::span<const std::uint8_t> payload) {
+    auto frame = connected_.reserve(payload.size());
+    if (!frame) return false;
+    std::memcpy(frame->bytes().data(), payload.data(), payload.size());
+    return connected_.commit(std::move(*frame), payload.size()).has_value();
   }
   txpath::Stats stats() const { return net_.stats(); }
 

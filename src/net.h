@@ -199,6 +199,11 @@ inline void enter(Net& net, Stage stage, Trace* trace, std::size_t len) {
 inline void born(Net& net, std::uint64_t n = 1) { net.this_cpu().counters.sent.add(n); }
 // A driver took `n` packets.
 inline void delivered(Net& net, std::uint64_t n = 1) { net.this_cpu().counters.delivered.add(n); }
+inline void consume(SkbPtr skb) {
+  if (skb->frag_list != nullptr || skb->sk != nullptr) return free_skb(std::move(skb));
+  Skb* const alone = skb.release();
+  alone->net->this_cpu().pool.put(alone);
+}
 inline void snmp(Net& net, Snmp counter, std::uint64_t n = 1) {
   net.this_cpu().counters.at(counter).add(n);
 }

@@ -14,7 +14,8 @@
 
 namespace txp {
 class Sock;
-}
+struct Skb;
+}  // namespace txp
 
 namespace txpath {
 
@@ -31,6 +32,21 @@ struct Datagram {
 struct Message {
   const Endpoint* to = nullptr;
   std::span<const std::uint8_t> payload;
+};
+
+// Room for one datagram's payload, in the frame that will carry it: UdpSocket::reserve() gives it,
+// commit() sends it. Nothing is sent of one that is destroyed. It must not outlive its Net.
+class Reservation {
+ public:
+  Reservation(Reservation&& other) noexcept;
+  Reservation& operator=(Reservation&& other) noexcept;
+  ~Reservation();
+  std::span<std::uint8_t> bytes();  // to be filled in; their first values are any
+
+ private:
+  friend class UdpSocket;
+  explicit Reservation(txp::Skb* frame) : frame_(frame) {}
+  txp::Skb* frame_;
 };
 
 // Thread safety: as a file descriptor's: any thread may send; one thread at a time changes options.
@@ -68,6 +84,13 @@ class UdpSocket {
   // meets it by sending the rest.
   [[nodiscard]] SockResult<std::size_t> send_batch(std::span<const Message> messages,
                                                    int flags = 0);
+  // The same without a copy: the payload is written where the frame is, then sent to `to` (null:
+  // the connected peer). A datagram that walks, or is cut into fragments, is copied after all.
+  // Errors: EMSGSIZE (no datagram is so long), ENOBUFS; those of send(2), EINVAL for `len` beyond
+  // the room.
+  [[nodiscard]] SockResult<Reservation> reserve(std::size_t len);
+  [[nodiscard]] SockResult<std::size_t> commit(Reservation&& frame, std::size_t len,
+                                               const Endpoint* to = nullptr, int flags = 0);
   // The oldest datagram that came for this socket. Never waits: EAGAIN when there is none;
   // ECONNREFUSED and its like when an ICMP error came. Net::poll() takes datagrams in.
   [[nodiscard]] SockResult<Datagram> recv();

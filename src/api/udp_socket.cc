@@ -11,6 +11,7 @@
 
 #include "net.h"
 #include "socket/sock.h"
+#include "socket/sock_send.h"
 
 namespace txpath {
 namespace {
@@ -35,6 +36,10 @@ Endpoint outside(const txp::SockAddr4& a) { return {Ipv4Address{a.addr.host}, a.
 // An iovec cannot say that its bytes are only read; the engine only reads them.
 iovec piece(std::span<const std::uint8_t> payload) {
   return {const_cast<std::uint8_t*>(payload.data()), payload.size()};
+}
+
+bool same_place(const Endpoint* a, const Endpoint* b) {
+  return a == b || (a != nullptr && b != nullptr && *a == *b);
 }
 
 }  // namespace
@@ -90,21 +95,13 @@ SockResult<std::size_t> UdpSocket::option(int level, int name, std::span<std::ui
 void UdpSocket::set_nonblocking(bool on) { sk_->nonblocking = on; }
 
 SockResult<std::size_t> UdpSocket::send(std::span<const std::uint8_t> payload, int flags) {
-  const iovec v = piece(payload);
-  txp::MsgHdr msg;
-  msg.iov = {&v, 1};
-  msg.flags = flags;
-  return outside(txp::sock_sendmsg(sk_->net, *sk_, msg));
+  return outside(txp::sock_send(sk_->net, *sk_, piece(payload), nullptr, flags));
 }
 
 SockResult<std::size_t> UdpSocket::send_to(std::span<const std::uint8_t> payload,
                                            const Endpoint& to, int flags) {
-  const iovec v = piece(payload);
-  txp::MsgHdr msg;
-  msg.name = inside(to);
-  msg.iov = {&v, 1};
-  msg.flags = flags;
-  return outside(txp::sock_sendmsg(sk_->net, *sk_, msg));
+  const txp::SockAddr4 name = inside(to);
+  return outside(txp::sock_send(sk_->net, *sk_, piece(payload), &name, flags));
 }
 
 SockResult<std::size_t> UdpSocket::send_message(const msghdr& m, int flags) {
@@ -125,26 +122,55 @@ SockResult<std::size_t> UdpSocket::send_message(const msghdr& m, int flags) {
 
 SockResult<std::size_t> UdpSocket::send_batch(std::span<const Message> messages, int flags) {
   constexpr std::size_t kAtOnce = 32;
-  std::array<iovec, kAtOnce> parts;
-  std::array<txp::MsgHdr, kAtOnce> msgs;
+  std::array<iovec, kAtOnce> run;
   std::size_t sent = 0;
   while (sent < messages.size()) {
-    const std::size_t n = std::min(messages.size() - sent, kAtOnce);
-    for (std::size_t i = 0; i < n; ++i) {
-      const Message& m = messages[sent + i];
-      parts[i] = piece(m.payload);
-      msgs[i].name.reset();
-      if (m.to != nullptr) msgs[i].name = inside(*m.to);
-      msgs[i].iov = {&parts[i], 1};
-      msgs[i].flags = flags;
-    }
-    const auto some = txp::sock_sendmmsg(sk_->net, *sk_, std::span(msgs).first(n));
+    // Messages to the same place, one after the other.
+    const std::span left = messages.subspan(sent);
+    std::size_t n = 0;
+    for (; n < std::min(left.size(), kAtOnce) && same_place(left[n].to, left.front().to); ++n)
+      run[n] = piece(left[n].payload);
+    txp::SockAddr4 name;
+    if (left.front().to != nullptr) name = inside(*left.front().to);
+    const auto some = txp::sock_send_run(sk_->net, *sk_, std::span(run).first(n),
+                                         left.front().to != nullptr ? &name : nullptr, flags);
     if (!some && sent == 0) return outside(some.error());
     if (!some) break;
     sent += *some;
     if (*some < n) break;
   }
   return sent;
+}
+
+SockResult<Reservation> UdpSocket::reserve(std::size_t len) {
+  auto frame = txp::sock_reserve(sk_->net, len);
+  if (!frame) return outside(frame.error());
+  return Reservation(frame->release());
+}
+
+SockResult<std::size_t> UdpSocket::commit(Reservation&& frame, std::size_t len, const Endpoint* to,
+                                          int flags) {
+  if (frame.frame_ == nullptr || len > frame.bytes().size()) return std::unexpected(Errno{EINVAL});
+  txp::SockAddr4 name;
+  if (to != nullptr) name = inside(*to);
+  return outside(txp::sock_commit(sk_->net, *sk_, txp::SkbPtr(std::exchange(frame.frame_, nullptr)),
+                                  len, to != nullptr ? &name : nullptr, flags));
+}
+
+Reservation::Reservation(Reservation&& other) noexcept
+    : frame_(std::exchange(other.frame_, nullptr)) {}
+
+Reservation& Reservation::operator=(Reservation&& other) noexcept {
+  std::swap(frame_, other.frame_);
+  return *this;
+}
+
+Reservation::~Reservation() {
+  if (frame_ != nullptr) txp::free_skb(txp::SkbPtr(frame_));
+}
+
+std::span<std::uint8_t> Reservation::bytes() {
+  return frame_ != nullptr ? frame_->bytes() : std::span<std::uint8_t>();
 }
 
 SockResult<Datagram> UdpSocket::recv() {

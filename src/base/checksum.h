@@ -57,8 +57,6 @@ inline constexpr std::size_t kShort = 128;
 Csum long_partial(std::span<const std::uint8_t> bytes, Csum start);
 Csum long_partial_copy(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start);
 
-__extension__ using Wide = unsigned __int128;
-
 template <typename Word>
 inline Word word(const std::uint8_t* at) {
   Word v;
@@ -66,12 +64,10 @@ inline Word word(const std::uint8_t* at) {
   return v;
 }
 
-// A sum of native words as a Csum.
-inline Csum finish(Wide wide, Csum start) {
-  auto sum = static_cast<std::uint64_t>(wide);
-  const auto high = static_cast<std::uint64_t>(wide >> 64);
-  sum += high;
-  sum += sum < high;
+// A sum of native words and the carries out of it, as a Csum.
+inline Csum finish(std::uint64_t sum, std::uint64_t carries, Csum start) {
+  sum += carries;
+  sum += sum < carries;
   return csum_add(start,
                   csum_from_native(csum_add(static_cast<Csum>(sum), static_cast<Csum>(sum >> 32))));
 }
@@ -97,36 +93,37 @@ inline std::uint64_t sum_last(const std::uint8_t* p, std::uint8_t* to, std::size
   return s;
 }
 
-// By 64-bit words, added into 128 bits.
+// By 64-bit words, their carries counted apart.
 template <bool kCopy>
 inline Csum sum_plain(std::span<const std::uint8_t> bytes, std::uint8_t* to, Csum start) {
   const std::uint8_t* p = bytes.data();
   std::size_t n = bytes.size();
-  Wide s = 0;
+  std::uint64_t s = 0;
+  std::uint64_t carries = 0;
+  const auto add = [&s, &carries](std::uint64_t v) {
+    s += v;
+    carries += s < v;
+  };
   for (; n >= 32; n -= 32, p += 32) {
-    const auto a = word<std::uint64_t>(p);
-    const auto b = word<std::uint64_t>(p + 8);
-    const auto c = word<std::uint64_t>(p + 16);
-    const auto d = word<std::uint64_t>(p + 24);
-    s += a;
-    s += b;
-    s += c;
-    s += d;
+    add(word<std::uint64_t>(p));
+    add(word<std::uint64_t>(p + 8));
+    add(word<std::uint64_t>(p + 16));
+    add(word<std::uint64_t>(p + 24));
     if constexpr (kCopy) {
       std::memcpy(to, p, 32);
       to += 32;
     }
   }
   for (; n >= 8; n -= 8, p += 8) {
-    const auto a = word<std::uint64_t>(p);
-    s += a;
+    const auto v = word<std::uint64_t>(p);
+    add(v);
     if constexpr (kCopy) {
-      std::memcpy(to, &a, 8);
+      std::memcpy(to, &v, 8);
       to += 8;
     }
   }
-  if (n != 0) s += sum_last<kCopy>(p, to, n);
-  return finish(s, start);
+  if (n != 0) add(sum_last<kCopy>(p, to, n));
+  return finish(s, carries, start);
 }
 
 }  // namespace csum_detail

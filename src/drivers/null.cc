@@ -4,7 +4,7 @@
 #include "dev/link.h"
 #include "drivers/loopback.h"
 #include "drivers/macvlan.h"
-#include "observe/counters.h"
+#include "net.h"
 
 namespace txp {
 namespace {

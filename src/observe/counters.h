@@ -88,8 +88,9 @@ void drop_unborn(Net& net, Stage stage, Trace* trace, DropReason reason);
 // equation does not see it.
 void rx_drop(Net& net, SkbPtr skb, DropReason reason);
 void rx_drop(Net& net, DropReason reason);  // of a frame that never became an skb
-// The packet's good end: a driver (or the receiving socket) is done with it. Counts nothing.
-inline void consume(SkbPtr skb) { free_skb(std::move(skb)); }
+// The packet's good end: a driver (or the receiving socket) is done with it. Counts nothing. In
+// net.h.
+void consume(SkbPtr skb);
 // The walk met an object that the engine does not implement. Tells the trace (may be null) and
 // keeps the words for Net::last_unknown(). The caller fails with kUnknown.
 void tell_unknown(Net& net, Stage stage, Trace* trace, NamedObject object);

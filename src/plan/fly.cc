@@ -13,34 +13,24 @@
 #include "net.h"
 #include "plan/flight.h"
 #include "socket/sock.h"
+#include "softirq/net_tx_action.h"
 #include "udp/udp_table.h"
 
 namespace txp {
 namespace {
 
-// The payload to `to`; its sum when the engine does the checksum.
-Csum take_payload(const Plan& plan, const MsgHdr& msg, std::uint8_t* to, std::size_t len) {
-  if (msg.iov.size() == 1) [[likely]] {
-    const auto* base = static_cast<const std::uint8_t*>(msg.iov.front().iov_base);
-    if (plan.check == Plan::Check::software) return csum_partial_copy({base, len}, to, 0);
-    std::memcpy(to, base, len);
-    return 0;
-  }
-  IovReader from(msg.iov);
-  if (plan.check == Plan::Check::software) return from.csum_and_copy(to, len);
-  from.copy(to, len);
-  return 0;
-}
-
 // The datagram as the walk would have it at the device; null: no memory.
-Skb* make_skb(Cpu& cpu, const Plan& plan, const MsgHdr& msg, std::size_t len, std::uint16_t id) {
+[[gnu::always_inline]] inline Skb* make_skb(Cpu& cpu, const Plan& plan,
+                                            std::span<const iovec> pieces, std::size_t len,
+                                            std::uint16_t id) {
   Skb* skb = blank_skb(cpu, plan, kPlanIpUdp + len);
   if (skb == nullptr) [[unlikely]]
     return nullptr;
   if (plan.counter_count != 0) [[unlikely]]
     count_rules(plan, len);
-  const Csum sum = take_payload(plan, msg, skb->data + plan.header_len, len);
-  plan_patch(plan, skb->network(), id, len, sum);
+  std::uint8_t* const ip = skb->head + kPlanHeadroom;
+  const Csum sum = PayloadReader(pieces).take(plan, ip + kPlanIpUdp, len);
+  plan_patch(plan, ip, id, len, sum);
   return skb;
 }
 
@@ -48,77 +38,134 @@ Skb* make_skb(Cpu& cpu, const Plan& plan, const MsgHdr& msg, std::size_t len, st
 // call's errno.
 [[gnu::noinline]] int refused(Net& net, Cpu& cpu, const Sock& sk, const Plan& plan, SkbPtr skb,
                               bool asked) {
-  FlightShape& shape = cpu.shapes[plan.shape];
-  shape.packets.add();
-  shape.bytes.add(skb->len - plan.header_len);
-  if (asked) count_xmit(cpu, skb->len);
+  count_shape(cpu, plan.shape, 1, skb->len - plan.header_len);
+  if (asked) count_xmit(cpu, 1, skb->len);
   const TxResult result = drop_noqueue(net, std::move(skb), *plan.skb.dev, DropReason::DEV_READY);
   return udp_sent(net, ip_sent(net, result), sk.recverr);
 }
 
 // Past the device's discipline, or by what else is in the way, the frame walks. The call's errno.
-int fly_walking_on(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, const MsgHdr& msg,
-                   std::size_t len, NetDevice& dev, TxQueue& txq) {
-  SkbPtr skb(make_skb(cpu, plan, msg, len, next_id(net, sk, plan.id, 1)));
-  if (!skb) return ENOBUFS;
+int walk_on(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::size_t len) {
+  NetDevice& dev = *plan.skb.dev;
   skb->truesize = plan_truesize(net, kPlanIpUdp + len);
   skb_set_owner_w(*skb, sk);
-  FlightShape& shape = cpu.shapes[plan.shape];
-  shape.packets.add();
-  shape.bytes.add(len);
+  count_shape(cpu, plan.shape, 1, len);
   const bool recverr = sk.recverr;  // the skb, and with it the charge, may be gone below
-  const TxResult result = dev_queue_xmit_txq(net, std::move(skb), dev, txq);
+  const TxResult result =
+      dev_queue_xmit_txq(net, std::move(skb), dev, *dev.tx[plan.skb.queue_mapping]);
   return udp_sent(net, ip_sent(net, result), recverr);
+}
+
+// The plan that the connected socket holds, when nothing speaks against it for `len` bytes. Null:
+// find_plan() knows more.
+const Plan* held_plan(const Net& net, const Cpu& cpu, const Sock& sk, std::size_t len) {
+  const std::uint64_t epoch = net.generations.epoch();
+  const SockPlan* held = sk.plan.load(std::memory_order_acquire);
+  if (held == nullptr || held->owner != &cpu) return nullptr;
+  const Plan& plan = held->plan;
+  const bool holds = plan.epoch == epoch &&
+                     plan.socket == sk.plan_generation.load(std::memory_order_acquire) &&
+                     plan.refused == Walk::first && len - 1 < plan.max_payload &&
+                     net.plans.load(std::memory_order_relaxed) && socket_may_fly(sk);
+  return holds ? &plan : nullptr;
 }
 
 }  // namespace
 
-std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const MsgHdr> run,
+std::size_t fly_run(Net& net, Sock& sk, const SockAddr4* to, std::span<const iovec> run,
+                    int& code) {
+  const RcuReader reader;
+  Cpu& cpu = net.this_cpu();
+  const std::size_t len = run.front().iov_len;
+  const Plan* plan = to == nullptr ? held_plan(net, cpu, sk, len) : nullptr;
+  Walk why = Walk::first;
+  if (plan == nullptr) plan = find_plan(net, cpu, sk, to, len, why);
+  if (plan == nullptr) return 0;
+  std::size_t sent;
+  if (plan->parts > 1) [[unlikely]] {
+    sent = fly_fragments(net, cpu, sk, *plan, run.first(1), len, code) ? 1 : 0;
+  } else {
+    std::size_t n = 1;
+    while (n < run.size() && run[n].iov_len - 1 < plan->max_payload) ++n;
+    sent = fly(net, cpu, sk, *plan, run.first(n), code);
+  }
+  after_send(net, cpu);
+  return sent;
+}
+
+std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> run,
                 int& code) {
-  if (plan.parts > 1) [[unlikely]]
-    return fly_fragments(net, cpu, sk, plan, run.front(), run.front().len(), code) ? 1 : 0;
   NetDevice& dev = *plan.skb.dev;
   TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
-  // neigh_event_send()
-  if (plan.in_doubt != nullptr) [[unlikely]]
-    plan.in_doubt->used.store(net.clock.now(), std::memory_order_relaxed);
-  std::size_t tried = 0;
-  std::size_t bytes = 0;
-  bool busy = false;
-  if (!straight(cpu, dev, txq)) {
+  touch_neighbour(net, plan);
+  if (!straight(cpu, dev, txq)) [[unlikely]] {
+    std::size_t sent = 0;
     do {
-      code = fly_walking_on(net, cpu, sk, plan, run[tried], run[tried].len(), dev, txq);
-      if (code != 0) return tried;
-    } while (++tried < run.size() && socket_may_fly(sk));
-    return tried;
+      if (!fly_pieces(net, cpu, sk, plan, run.subspan(sent, 1), run[sent].iov_len, code))
+        return sent;
+    } while (++sent < run.size() && socket_may_fly(sk));
+    return sent;
   }
-  SkbPtr skb;
-  bool stopped = false;
+  SkbPtr left;  // by the driver
+  std::size_t sent;
+  bool asked;
   {
+    StraightXmit xmit(net, cpu, dev, txq);
     std::uint16_t id = next_id(net, sk, plan.id, run.size());
-    const HardTxLock lock(cpu, dev, txq);
-    ++cpu.xmit_recursion;
-    while (tried < run.size() && !busy) {
-      const std::size_t len = run[tried].len();
-      skb.reset(make_skb(cpu, plan, run[tried], len, id));
-      if (!skb) [[unlikely]]
+    const std::uint16_t step = plan.id != Plan::Id::zero ? 1 : 0;
+    for (std::size_t i = 0; i < run.size(); ++i, id = static_cast<std::uint16_t>(id + step)) {
+      left.reset(make_skb(cpu, plan, run.subspan(i, 1), run[i].iov_len, id));
+      if (!left || !xmit.send(left, i + 1 < run.size())) [[unlikely]]
         break;
-      if (plan.id != Plan::Id::zero) ++id;
-      ++tried;
-      stopped = txq.xoff();
-      busy = stopped || !xmit(net, cpu, skb, dev, txq, tried < run.size());
-      if (!busy) [[likely]]
-        bytes += len;
     }
-    --cpu.xmit_recursion;
+    sent = xmit.packets();
+    asked = xmit.asked();
+    count_shape(cpu, plan.sent_shape, sent, xmit.bytes() - sent * plan.header_len);
   }
-  const std::size_t sent = tried - (busy ? 1 : 0);
-  FlightShape& shape = cpu.shapes[plan.sent_shape];
-  shape.packets.add(sent);
-  shape.bytes.add(bytes);
-  if (busy) [[unlikely]]
-    code = refused(net, cpu, sk, plan, std::move(skb), !stopped);
+  if (left) [[unlikely]]
+    code = refused(net, cpu, sk, plan, std::move(left), asked);
   return sent;
+}
+
+bool fly_pieces(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> pieces,
+                std::size_t len, int& code) {
+  touch_neighbour(net, plan);
+  SkbPtr skb(make_skb(cpu, plan, pieces, len, next_id(net, sk, plan.id, 1)));
+  if (!skb) return false;
+  code = walk_on(net, cpu, sk, plan, std::move(skb), len);
+  return code == 0;
+}
+
+SkbPtr reserve_frame(Net& net, std::size_t len) {
+  Skb* skb = net.this_cpu().pool.get(kPlanHeadroom + kPlanIpUdp + len);
+  if (skb == nullptr) return nullptr;
+  skb->net = &net;
+  skb->reserve(kPlanHeadroom + kPlanIpUdp);
+  skb->put(len);
+  return SkbPtr(skb);
+}
+
+int fly_frame(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::size_t len) {
+  NetDevice& dev = *plan.skb.dev;
+  TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
+  touch_neighbour(net, plan);
+  if (plan.counter_count != 0) [[unlikely]]
+    count_rules(plan, len);
+  Csum sum = 0;
+  if (plan.check == Plan::Check::software) sum = csum_partial({skb->data, len}, 0);
+  dress_skb(cpu, plan, *skb, skb->head, kPlanIpUdp + len);
+  plan_patch(plan, skb->head + kPlanHeadroom, next_id(net, sk, plan.id, 1), len, sum);
+  if (!straight(cpu, dev, txq)) return walk_on(net, cpu, sk, plan, std::move(skb), len);
+  bool asked;
+  {
+    StraightXmit xmit(net, cpu, dev, txq);
+    if (xmit.send(skb, false)) [[likely]] {
+      count_shape(cpu, plan.sent_shape, 1, len);
+      return 0;
+    }
+    asked = xmit.asked();
+  }
+  return refused(net, cpu, sk, plan, std::move(skb), asked);
 }
 
 }  // namespace txp

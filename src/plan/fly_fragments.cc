@@ -33,32 +33,33 @@ std::size_t part_len(const Plan& plan, std::size_t i, std::size_t len) {
   return i + 1 < plan.parts ? part : len + kUdpHlen - i * part;
 }
 
-bool make(Cpu& cpu, const Plan& plan, const MsgHdr& msg, std::size_t len, std::uint16_t id,
-          Fragments& f) {
-  IovReader from(msg.iov);
-  const std::size_t link = plan.header_len - kPlanIpUdp;
+bool make(Cpu& cpu, const Plan& plan, std::span<const iovec> pieces, std::size_t len,
+          std::uint16_t id, Fragments& f) {
+  PayloadReader from(pieces);
   Csum sum = 0;
   std::size_t offset = 0;
+  std::uint32_t truesize = plan_truesize(*plan.skb.net, kIpHlen + plan_part(plan.max_payload));
   for (std::size_t i = 0; i < plan.parts; ++i) {
+    const bool last = i + 1 == plan.parts;
     const std::size_t part = part_len(plan, i, len);
-    Skb* skb = blank_skb(cpu, plan, kIpHlen + part);
-    if (skb == nullptr) return false;
-    f.skb[f.count++] = skb;
-    skb->truesize = plan_truesize(*skb->net, kIpHlen + part);
-    if (i + 1 < plan.parts) f.truesize += skb->truesize;
     const std::size_t udp = i == 0 ? kUdpHlen : 0;
-    std::uint8_t* to = skb->data + link + kIpHlen + udp;
-    // Every part begins at an even byte.
-    if (plan.check == Plan::Check::software)
-      sum = csum_add(sum, from.csum_and_copy(to, part - udp));
+    Skb* skb = blank_skb(cpu, plan, kIpHlen + part, kUdpHlen - udp);
+    if (skb == nullptr) [[unlikely]]
+      return false;
+    f.skb[f.count++] = skb;
+    if (last)
+      truesize = plan_truesize(*plan.skb.net, kIpHlen + part);
     else
-      from.copy(to, part - udp);
-    const std::uint16_t more = i + 1 < plan.parts ? kIpMf : 0;
-    plan_patch_fragment(plan, skb->network(), id, part,
-                        static_cast<std::uint16_t>(offset >> 3 | more));
+      f.truesize += truesize;
+    skb->truesize = truesize;
+    std::uint8_t* const ip = skb->head + kPlanHeadroom;
+    // Every part begins at an even byte.
+    sum = csum_add(sum, from.take(plan, ip + kIpHlen + udp, part - udp));
+    const std::uint16_t more = last ? 0 : kIpMf;
+    plan_patch_fragment(plan, ip, id, part, static_cast<std::uint16_t>(offset >> 3 | more));
     offset += part;
   }
-  plan_patch_udp(plan, f.skb[0]->network() + kIpHlen, len, sum);
+  plan_patch_udp(plan, f.skb[0]->head + kPlanHeadroom + kIpHlen, len, sum);
   return true;
 }
 
@@ -67,21 +68,21 @@ std::size_t send(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, Fragments& f, T
   NetDevice& dev = *plan.skb.dev;
   TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
   if (straight(cpu, dev, txq)) {
-    SkbPtr skb;
-    std::size_t i = 0;
+    SkbPtr left;  // by the driver
+    std::size_t sent;
     {
-      const HardTxLock lock(cpu, dev, txq);
-      ++cpu.xmit_recursion;
-      for (; i < f.count; ++i) {
-        skb = f.take(i);
-        if (txq.xoff()) break;
-        count_xmit(cpu, skb->len);
-        if (!xmit(net, cpu, skb, dev, txq, false)) break;
+      StraightXmit xmit(net, cpu, dev, txq);
+      for (std::size_t i = 0; i < f.count && !left; ++i) {
+        left = f.take(i);
+        static_cast<void>(xmit.send(left, false));
       }
-      --cpu.xmit_recursion;
+      sent = xmit.packets();
+      const std::uint64_t refused = xmit.asked() ? 1 : 0;
+      count_xmit(cpu, sent + refused, xmit.bytes() + refused * (left ? left->len : 0));
     }
-    if (skb) result = drop_noqueue(net, std::move(skb), dev, DropReason::DEV_READY);
-    return i;
+    if (left) [[unlikely]]
+      result = drop_noqueue(net, std::move(left), dev, DropReason::DEV_READY);
+    return sent;
   }
   for (std::size_t i = 0; i < f.count; ++i) skb_set_owner_w(*f.skb[i], sk);
   for (std::size_t i = 0; i < f.count; ++i) {
@@ -91,25 +92,17 @@ std::size_t send(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, Fragments& f, T
   return f.count;
 }
 
-void count(Cpu& cpu, std::uint8_t shape, std::size_t packets, std::size_t bytes) {
-  FlightShape& s = cpu.shapes[shape];
-  s.packets.add(packets);
-  s.bytes.add(bytes);
-}
-
 }  // namespace
 
-bool fly_fragments(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, const MsgHdr& msg,
+bool fly_fragments(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> pieces,
                    std::size_t len, int& code) {
   Fragments f;
-  if (!make(cpu, plan, msg, len, next_id(net, sk, plan.id, 1), f)) return false;
+  if (!make(cpu, plan, pieces, len, next_id(net, sk, plan.id, 1), f)) return false;
   // alloc_later_part() looks at what the parts before have been charged.
   const std::uint64_t limit =
       2 * static_cast<std::uint64_t>(sk.sndbuf.load(std::memory_order_relaxed));
   if (sk.wmem_alloc.load(std::memory_order_relaxed) + f.truesize > limit) return false;
-  // neigh_event_send()
-  if (plan.in_doubt != nullptr) [[unlikely]]
-    plan.in_doubt->used.store(net.clock.now(), std::memory_order_relaxed);
+  touch_neighbour(net, plan);
   count_rules(plan, len);
   const bool recverr = sk.recverr;
   TxResult result = TxResult::success();
@@ -118,10 +111,10 @@ bool fly_fragments(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, const MsgHdr&
   const std::size_t part = plan_part(plan.max_payload);
   const std::size_t later =  // bytes of the later fragments that were tried
       tried == f.count ? len + kUdpHlen - part : (tried - 1) * part;
-  count(cpu, plan.shape, 1, len);
-  count(cpu, plan.part_shape, tried - 1, later);
+  count_shape(cpu, plan.shape, 1, len);
+  count_shape(cpu, plan.part_shape, tried - 1, later);
   if (result.ok()) [[likely]] {
-    count(cpu, plan.tail_shape, 1, 0);
+    count_shape(cpu, plan.tail_shape, 1, 0);
     cpu.counters.at(Snmp::UdpOutDatagrams).add();
     return true;
   }

@@ -20,7 +20,7 @@ inline std::uint32_t plan_truesize(const Net& net, std::size_t len) {
 
 // Fills ip_sum and udp_sum from the header.
 inline void plan_sums(Plan& plan) {
-  std::uint8_t* ip = plan.header.data() + plan.header_len - kPlanIpUdp;
+  std::uint8_t* ip = plan.header.data() + plan.header.size() - kPlanIpUdp;
   Ipv4View view(ip);
   view.set_tot_len(0);
   view.set_id(0);

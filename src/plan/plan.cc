@@ -4,9 +4,12 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
+
 #include "dev/netdevice.h"
 #include "neigh/neighbour.h"
 #include "net.h"
+#include "plan/flight.h"
 #include "socket/sock.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
@@ -14,9 +17,6 @@
 
 namespace txp {
 namespace {
-
-// Flags that change nothing but whether the call waits.
-constexpr int kPlainFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 
 void invalidated(Cpu& cpu, Plan& plan, Basis by) {
   if (plan.refused == Walk::first) cpu.counters.invalidated_by[static_cast<std::size_t>(by)].add();
@@ -53,12 +53,6 @@ Plan* own_plan(Cpu& cpu, const Sock& sk, std::uint64_t state) {
 
 }  // namespace
 
-bool socket_may_fly(const Sock& sk) {
-  const std::uint32_t in_flight = sk.wmem_alloc.load(std::memory_order_relaxed) - 1;
-  return sk.sk_err.load(std::memory_order_relaxed) == 0 && !sk.cork.pending &&
-         in_flight < static_cast<std::uint32_t>(sk.sndbuf.load(std::memory_order_relaxed));
-}
-
 bool neighbour_holds(Net& net, Plan& plan) {
   const NetDevice& dev = *plan.skb.dev;
   Neighbour* n = net.neigh->lookup(dev, plan.next_hop);
@@ -71,31 +65,27 @@ bool neighbour_holds(Net& net, Plan& plan) {
     return false;
   }
   if (!dev_has_header(dev)) return true;
-  const auto header = EthernetHeader::parse(plan.header);
+  const auto header = EthernetHeader::parse(plan.headers());
   return header && header->dest == n->mac();
 }
 
 // The most that a UDP datagram holds: beyond it the walk says EMSGSIZE.
 constexpr std::size_t kMostPayload = 0xffff - kIpHlen - kUdpHlen;
 
-Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std::size_t len, Walk& why) {
+Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const SockAddr4* to, std::size_t len, Walk& why) {
   const auto walks = [&why](Walk reason) {
     why = reason;
     return nullptr;
   };
   if (!net.plans.load(std::memory_order_relaxed)) [[unlikely]]
     return walks(Walk::off);
-  if (msg.trace != nullptr) [[unlikely]]
-    return walks(Walk::trace);
-  if ((msg.flags & ~kPlainFlags) != 0 || !msg.control.empty()) [[unlikely]]
-    return walks(Walk::message);
   const std::uint64_t epoch = net.generations.epoch();
   const std::uint64_t state = sk.plan_generation.load(std::memory_order_acquire);
   Plan* plan;
-  if (msg.name) {
-    if (msg.name->family != AF_INET || msg.namelen < sizeof(sockaddr_in)) [[unlikely]]
+  if (to != nullptr) {
+    if (to->family != AF_INET) [[unlikely]]
       return walks(Walk::message);
-    plan = cpu.plans ? cpu.plans->find(state, msg.name->addr, msg.name->port) : nullptr;
+    plan = cpu.plans ? cpu.plans->find(state, to->addr, to->port) : nullptr;
   } else {
     plan = own_plan(cpu, sk, state);
     if (plan == nullptr && cpu.plans) plan = cpu.plans->find(state, {}, 0);
@@ -126,15 +116,14 @@ Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std::size_t len
   return plan;
 }
 
-std::size_t Plans::set_of(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts) {
-  std::uint64_t h = (socket * kPlanMostParts + parts) * 0x9e3779b97f4a7c15ULL ^
-                    (std::uint64_t{daddr.host} << 16 | dport);
-  h *= 0xbf58476d1ce4e5b9ULL;
-  return static_cast<std::size_t>(h >> 40) % kSets;
+std::uint64_t Plans::hash(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts) {
+  const std::uint64_t h = (socket * kPlanMostParts + parts) * 0x9e3779b97f4a7c15ULL ^
+                          (std::uint64_t{daddr.host} << 16 | dport);
+  return h * 0xbf58476d1ce4e5b9ULL;
 }
 
 Plan* Plans::find(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts) {
-  for (Plan& p : sets_[set_of(socket, daddr, dport, parts)].ways) {
+  for (Plan& p : set_of(hash(socket, daddr, dport, parts)).ways) {
     if (p.socket != socket || p.daddr != daddr || p.dport != dport || p.parts != parts) continue;
     p.used = true;
     return &p;
@@ -142,8 +131,21 @@ Plan* Plans::find(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::siz
   return nullptr;
 }
 
+bool Plans::worth_recording(std::uint64_t socket, Ip4 daddr, std::uint16_t dport) {
+  const std::uint64_t h = hash(socket, daddr, dport, 1);
+  Set& set = set_of(h);
+  if (std::ranges::find(set.ways, std::uint64_t{0}, &Plan::socket) != set.ways.end()) return true;
+  const auto mark = static_cast<std::uint16_t>(h >> 24 | 1);
+  if (const auto it = std::ranges::find(set.seen, mark); it != set.seen.end()) {
+    *it = 0;
+    return true;
+  }
+  set.seen[set.seen_hand++ % kWays] = mark;
+  return false;
+}
+
 Plan& Plans::place(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts) {
-  Set& set = sets_[set_of(socket, daddr, dport, parts)];
+  Set& set = set_of(hash(socket, daddr, dport, parts));
   for (Plan& p : set.ways)
     if (p.socket == 0) return p;
   // The clock: a plan that was used gets a second chance, once round.

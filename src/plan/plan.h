@@ -14,6 +14,8 @@
 // is bounded: of those that were not used since the last time one makes room.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -27,7 +29,7 @@
 namespace txp {
 
 struct Cpu;
-struct MsgHdr;
+struct SockAddr4;
 struct Neighbour;
 class NftCounter;
 class Net;
@@ -67,7 +69,8 @@ struct Plan {
   std::array<NftCounter*, kMostCounters> counters{};  // of rules that accepted
   Csum ip_sum = 0;                                    // of the IP header without length and id
   Csum udp_sum = 0;  // of what UDP's checksum covers, without lengths and payload
-  std::array<std::uint8_t, 48> header{};
+  std::array<std::uint8_t, 48> header{};  // its last `header_len` bytes
+  std::span<const std::uint8_t> headers() const { return std::span(header).last(header_len); }
   Skb skb;  // as it came to the device; its bytes and owner are another's
 };
 static_assert(sizeof(Plan) <= 512);
@@ -97,6 +100,10 @@ class Plans {
   static constexpr std::size_t kSets = 256;
   // The flow's plan, or null.
   Plan* find(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts = 1);
+  // Whether a flow that has none should be recorded: while there is room, or when it was here
+  // before, so that a crowd of flows that come once neither pays for plans nor ends those of
+  // others.
+  bool worth_recording(std::uint64_t socket, Ip4 daddr, std::uint16_t dport);
   // A place for a flow that has none.
   Plan& place(std::uint64_t socket, Ip4 daddr, std::uint16_t dport, std::size_t parts = 1);
 
@@ -104,25 +111,37 @@ class Plans {
   struct Set {
     std::array<Plan, kWays> ways;
     std::uint8_t hand = 0;
+    std::uint8_t seen_hand = 0;
+    std::array<std::uint16_t, kWays> seen{};  // marks of flows that were not recorded
   };
-  static std::size_t set_of(std::uint64_t socket, Ip4 daddr, std::uint16_t dport,
+  static std::uint64_t hash(std::uint64_t socket, Ip4 daddr, std::uint16_t dport,
                             std::size_t parts);
+  Set& set_of(std::uint64_t hash) { return sets_[static_cast<std::size_t>(hash >> 40) % kSets]; }
   std::array<Set, kSets> sets_;
 };
 
-// The plan of the flow that `msg` belongs to: null when it must walk, and `why`. Inside an
-// RcuReader, as what follows.
-Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std::size_t len, Walk& why);
-// Whether nothing in the socket stands against the next datagram: no error to tell, not corked,
-// room.
-bool socket_may_fly(const Sock& sk);
-// Sends datagrams of one flow, each of which may fly. Answers how many were sent; when `code` is
-// not 0 it is the errno of the next, otherwise that one must walk.
-std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const MsgHdr> run,
+// Flags of a call that change nothing but whether it waits.
+inline constexpr int kPlainFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
+// The plan for `len` bytes to `to` (null: the connected peer): null when they must walk, and `why`.
+// Inside an RcuReader, as what follows.
+Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const SockAddr4* to, std::size_t len, Walk& why);
+// The whole of a call: of `run`, blocks of a datagram each for `to`, what flies together. Answers
+// how many were sent; when `code` is not 0 it is the errno of the next, otherwise that one must
+// walk. Not inside an RcuReader.
+std::size_t fly_run(Net& net, Sock& sk, const SockAddr4* to, std::span<const iovec> run, int& code);
+// Sends datagrams of one flow, each of which may fly whole. Answers how many were sent; when `code`
+// is not 0 it is the errno of the next, otherwise that one must walk.
+std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> run,
                 int& code);
-// The same for one datagram that is cut into fragments (fly_fragments.cc).
-bool fly_fragments(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, const MsgHdr& msg,
+// The same for one datagram that lies in pieces, or is cut into fragments (fly_fragments.cc).
+bool fly_pieces(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> pieces,
+                std::size_t len, int& code);
+bool fly_fragments(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> pieces,
                    std::size_t len, int& code);
+// A frame whose payload of `len` bytes its owner fills in place, from skb->data on; null: no
+// memory. Then its flight, with as many of them as are wanted: the call's errno.
+SkbPtr reserve_frame(Net& net, std::size_t len);
+int fly_frame(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::size_t len);
 // Whether the plan's next hop has the address that its header says, for certain or in doubt as the
 // plan has it.
 bool neighbour_holds(Net& net, Plan& plan);

@@ -156,7 +156,7 @@ bool PlanRecorder::take_headers(const Skb& skb) {
   if (skb.mac_header + link != kPlanHeadroom || link > kEthHlen || skb.data != skb.mac() ||
       skb.truesize != plan_truesize(net_, skb.len - link))
     return false;
-  std::copy_n(skb.data, plan_.header_len, plan_.header.begin());
+  std::copy_n(skb.data, plan_.header_len, plan_.header.end() - plan_.header_len);
   const Ipv4View ip(skb.network());
   if (ip.hlen() != kIpHlen || ip.protocol() != kIpProtoUdp) return false;
   if (sk_.no_check_tx)
@@ -175,7 +175,7 @@ bool PlanRecorder::take_headers(const Skb& skb) {
   if (first != (plan_.parts > 1 ? plan_part(plan_.max_payload) : kUdpHlen + payload_)) return false;
   // The proof: the same headers again.
   std::array<std::uint8_t, 48> again = plan_.header;
-  std::uint8_t* at = again.data() + link;
+  std::uint8_t* at = again.data() + again.size() - kPlanIpUdp;
   Csum sum = 0;
   std::size_t offset = 0;
   for (const iovec& v : msg_.iov) {
@@ -192,7 +192,7 @@ bool PlanRecorder::take_headers(const Skb& skb) {
     const std::uint8_t* payload = skb.data + plan_.header_len;
     if (csum_fold(csum_partial({payload, payload_}, 0)) != csum_fold(sum)) return false;
   }
-  return std::equal(skb.data, skb.data + plan_.header_len, again.begin());
+  return std::equal(skb.data, skb.data + plan_.header_len, again.end() - plan_.header_len);
 }
 
 void PlanRecorder::finish(bool sent) {

@@ -13,6 +13,7 @@
 namespace txp {
 
 struct FibResult;
+struct MsgHdr;
 
 class PlanRecorder {
  public:

@@ -374,6 +374,19 @@ TEST_F(FlowPlan, ManyFlowsShareABoundedTable) {
   EXPECT_GE(flown() - before, 4999U);
 }
 
+TEST_F(FlowPlan, ACrowdOfFlowsIsRecordedWhenItComesAgain) {
+  bind(4000);
+  const auto round = [this] {
+    for (std::uint16_t port = 1; port <= 3000; ++port) send_to("10.77.0.2", port, 8);
+  };
+  round();
+  EXPECT_EQ(flown(), 0U);
+  send_to("10.77.0.2", 9000, 8);  // not seen before: nobody makes room
+  send_to("10.77.0.2", 9000, 8);
+  send_to("10.77.0.2", 9000, 8);
+  EXPECT_EQ(flown(), 1U);
+}
+
 TEST_F(FlowPlan, ABatchIsManyCalls) {
   connect("10.77.0.2", 53);
   const auto payload = pattern(2000);
@@ -409,6 +422,74 @@ TEST_F(FlowPlan, ABatchIsManyCalls) {
     (*s_flies)->inet_id = 1;  // those that were not tried had drawn theirs
     (*s_walks)->inet_id = 1;
     EXPECT_EQ(batch(sizes), 40);
+  }
+}
+
+TEST_F(FlowPlan, ARunOfBlocksIsManyCalls) {
+  connect("10.77.0.2", 53);
+  const auto payload = pattern(2000);
+  const auto run = [&](std::span<const std::size_t> sizes, const SockAddr4* to, int flags) {
+    return both([&](SmallNet& n, TestSocket& s) {
+      std::vector<iovec> blocks;
+      for (const std::size_t size : sizes)
+        blocks.push_back({const_cast<std::uint8_t*>(payload.data()), size});
+      return number(sock_send_run(n.net, *s, blocks, to, flags));
+    });
+  };
+  const SockAddr4 other{*Ip4::parse("10.77.0.2"), 54};
+  const SockAddr4 nobody{*Ip4::parse("10.77.0.2"), 54, AF_UNIX};
+  for (const bool sync : {false, true}) {
+    for (SmallNet* n : {&flies, &walks}) {
+      n->va.features.sync = sync;
+      const std::lock_guard guard(n->net.rtnl);
+      n->net.dev->attach(*n->net.dev->by_index(2), std::make_unique<RecordingDriver>(n->va));
+    }
+    std::vector<std::size_t> sizes(40, 64);
+    EXPECT_EQ(run(sizes, nullptr, 0), 40);
+    EXPECT_EQ(run(sizes, &other, MSG_DONTWAIT), 40);
+    EXPECT_EQ(run(sizes, &nobody, 0), -EAFNOSUPPORT);
+    EXPECT_EQ(run(sizes, nullptr, MSG_OOB), -EOPNOTSUPP);
+    sizes = {1, 2, 0, 3, 1472, 1473, 2000, 5, 66000, 7};
+    EXPECT_EQ(run(sizes, nullptr, 0), 8);
+    sizes.assign(40, 9);
+    for (SmallNet* n : {&flies, &walks}) n->va.busy_from = 5;
+    EXPECT_EQ(run(sizes, nullptr, 0), 5);
+    for (SmallNet* n : {&flies, &walks}) n->va.busy_from.reset();
+    (*s_flies)->inet_id = 1;  // those that were not tried had drawn theirs
+    (*s_walks)->inet_id = 1;
+  }
+  EXPECT_GT(flown(), 150U);
+}
+
+TEST_F(FlowPlan, AFrameFilledInPlaceIsWhatSendMakes) {
+  connect("10.77.0.2", 53);
+  const auto commit = [&](std::size_t n, const SockAddr4* to) {
+    return both([&](SmallNet& net, TestSocket& s) {
+      auto frame = sock_reserve(net.net, n + 7);
+      if (!frame) return -std::int64_t{frame.error().code};
+      std::ranges::copy(pattern(n), (*frame)->data);
+      return number(sock_commit(net.net, *s, std::move(*frame), n, to, 0));
+    });
+  };
+  const SockAddr4 other{*Ip4::parse("10.77.0.2"), 54};
+  for (const bool sync : {false, true}) {
+    for (SmallNet* n : {&flies, &walks}) {
+      n->va.features.sync = sync;
+      const std::lock_guard guard(n->net.rtnl);
+      n->net.dev->attach(*n->net.dev->by_index(2), std::make_unique<RecordingDriver>(n->va));
+    }
+    for (const std::size_t n : {64UL, 64UL, 1UL, 0UL, 1472UL, 1473UL, 1473UL, 9000UL, 65UL, 2UL})
+      for (const SockAddr4* to : {static_cast<const SockAddr4*>(nullptr), &other})
+        EXPECT_EQ(commit(n, to), std::int64_t(n));
+    for (SmallNet* n : {&flies, &walks}) n->va.busy_from = 0;
+    EXPECT_EQ(commit(64, nullptr), -ENETDOWN);
+    for (SmallNet* n : {&flies, &walks}) n->va.busy_from.reset();
+    EXPECT_EQ(commit(64, nullptr), 64);
+  }
+  EXPECT_GT(flown(), 20U);
+  for (SmallNet* n : {&flies, &walks}) {
+    EXPECT_EQ(sock_reserve(n->net, 65508).error().code, EMSGSIZE);
+    free_skb(std::move(*sock_reserve(n->net, 64)));  // given up: nothing is sent
   }
 }
 

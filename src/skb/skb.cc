@@ -50,7 +50,8 @@ SkbPool::~SkbPool() {
 
 Skb* SkbPool::make(std::size_t size_class) {
   if (size_class >= kClasses) return nullptr;
-  void* block = ::operator new(sizeof(Skb) + kClassSize[size_class], std::nothrow);
+  void* block =
+      ::operator new(kBytesAt + kClassSize[size_class], std::align_val_t{kAlign}, std::nothrow);
   if (block == nullptr) return nullptr;
   ++allocations_;
   Skb* skb = ::new (block) Skb;
@@ -60,7 +61,7 @@ Skb* SkbPool::make(std::size_t size_class) {
 
 void SkbPool::give_back(Skb* skb) {
   skb->~Skb();
-  ::operator delete(skb);
+  ::operator delete(skb, std::align_val_t{kAlign});
 }
 
 Skb* SkbPool::get(std::size_t size) {

@@ -214,8 +214,12 @@ class SkbPool {
     skb->next = std::exchange(f.head, skb);
     ++f.count;
   }
+  // A block's bytes begin so that behind a UDP datagram's headers, with the room that
+  // ip_append_data() leaves before them, the payload begins a cache line.
+  static constexpr std::size_t kAlign = 64;
+  static constexpr std::size_t kBytesAt = (sizeof(Skb) + kAlign - 1) / kAlign * kAlign + 4;
   static std::uint8_t* bytes_of(Skb& skb) {
-    return static_cast<std::uint8_t*>(static_cast<void*>(&skb + 1));
+    return static_cast<std::uint8_t*>(static_cast<void*>(&skb)) + kBytesAt;
   }
 
   static constexpr std::size_t kMaxSize = 68 * 1024;

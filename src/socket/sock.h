@@ -311,6 +311,16 @@ class IovReader {
 
 // The first four rows of the path.
 [[nodiscard]] SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
+// The same for one block of bytes, without a message round it, is sock_send() (socket/sock_send.h).
+// For several of them, a datagram each, to `to` or to the connected peer (null): how many were
+// sent, as sock_sendmmsg().
+[[nodiscard]] SockResult<std::size_t> sock_send_run(Net& net, Sock& sk, std::span<const iovec> run,
+                                                    const SockAddr4* to, int flags);
+// A frame with room for `len` bytes of payload, to be filled from skb->data on, and its sending. On
+// the flight nothing is copied. Errors: EMSGSIZE, ENOBUFS; those of sock_send().
+[[nodiscard]] SockResult<SkbPtr> sock_reserve(Net& net, std::size_t len);
+[[nodiscard]] SockResult<std::size_t> sock_commit(Net& net, Sock& sk, SkbPtr frame, std::size_t len,
+                                                  const SockAddr4* to, int flags);
 // sendmmsg(2): how many were sent. A failure after the first ends the batch; whoever sends the rest
 // meets it.
 [[nodiscard]] SockResult<std::size_t> sock_sendmmsg(Net& net, Sock& sk,

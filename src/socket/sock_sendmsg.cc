@@ -8,6 +8,9 @@
 // of a datagram is built before there is room, so the caller sees the same).
 // Drops: none.
 #include <algorithm>
+#include <array>
+
+#include <netinet/in.h>
 
 #include "dev/netdevice.h"
 #include "net.h"
@@ -15,6 +18,7 @@
 #include "observe/trace.h"
 #include "plan/plan_recorder.h"
 #include "socket/sock.h"
+#include "socket/sock_send.h"
 #include "softirq/net_tx_action.h"
 #include "udp/udp_table.h"
 
@@ -60,12 +64,18 @@ SockResult<std::size_t> walk_recorded(Net& net, Cpu& cpu, Sock& sk, const MsgHdr
   return result;
 }
 
-// The softirqs that the call raised.
-void after_send(Net& net, const Cpu& cpu) {
-  if (net.output_queue.waiting.load(std::memory_order_acquire)) [[unlikely]]
-    net_tx_action(net);
-  if (!cpu.backlog.empty()) [[unlikely]]
-    run_backlog(net);
+const SockAddr4* name_of(const MsgHdr& msg) { return msg.name ? &*msg.name : nullptr; }
+
+// Whether the call itself stands against a flight, and why.
+bool may_fly(const MsgHdr& msg, Walk& why) {
+  if (msg.trace != nullptr) [[unlikely]]
+    why = Walk::trace;
+  else if ((msg.flags & ~kPlainFlags) != 0 || !msg.control.empty() ||
+           (msg.name && msg.namelen < sizeof(sockaddr_in))) [[unlikely]]
+    why = Walk::message;
+  else
+    return true;
+  return false;
 }
 
 // Whether the second message may fly where the first does, its size aside.
@@ -77,45 +87,107 @@ bool same_flow(const MsgHdr& a, const MsgHdr& b) {
                      a.name->family == b.name->family);
 }
 
+bool fly_message(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, const MsgHdr& msg, std::size_t len,
+                 int& code) {
+  if (plan.parts > 1) return fly_fragments(net, cpu, sk, plan, msg.iov, len, code);
+  if (msg.iov.size() > 1) return fly_pieces(net, cpu, sk, plan, msg.iov, len, code);
+  return fly(net, cpu, sk, plan, msg.iov, code) == 1;
+}
+
 SockResult<std::size_t> fly_or_walk(Net& net, Sock& sk, const MsgHdr& msg) {
   const RcuReader reader;
   Cpu& cpu = net.this_cpu();
   const std::size_t len = msg.len();
   SockResult<std::size_t> result = len;
-  Walk why = Walk::first;
-  const Plan* plan = find_plan(net, cpu, sk, msg, len, why);
+  Walk why = net.plans.load(std::memory_order_relaxed) ? Walk::first : Walk::off;
+  const Plan* plan = nullptr;
+  if (why != Walk::off && may_fly(msg, why)) plan = find_plan(net, cpu, sk, name_of(msg), len, why);
   int code = 0;
-  if (plan != nullptr && fly(net, cpu, sk, *plan, {&msg, 1}, code) == 1) [[likely]] {
+  if (plan != nullptr && fly_message(net, cpu, sk, *plan, msg, len, code)) {
     // Sent.
   } else if (code != 0) {
     result = std::unexpected(udp_sendmsg_failed(net, sk, msg, Errno{code}));
   } else {
     cpu.counters.walked_by[static_cast<std::size_t>(why)].add();
-    const bool new_here = why == Walk::first || why == Walk::fragments;
+    const bool new_here =
+        (why == Walk::first || why == Walk::fragments) &&
+        (!msg.name || !cpu.plans ||
+         cpu.plans->worth_recording(sk.plan_generation, msg.name->addr, msg.name->port));
     result = new_here ? walk_recorded(net, cpu, sk, msg, len) : walk(net, sk, msg, len);
   }
   after_send(net, cpu);
   return result;
 }
 
-// Datagrams at the front of `msgs` that fly together. Answers how many were sent; 0 without `code`:
-// the first must walk.
-std::size_t fly_some(Net& net, Sock& sk, std::span<const MsgHdr> msgs, int& code) {
+// fly_run() for what lies at the front of `msgs`.
+std::size_t fly_front(Net& net, Sock& sk, std::span<const MsgHdr> msgs, int& code) {
   constexpr std::size_t kMost = 32;
-  const RcuReader reader;
-  Cpu& cpu = net.this_cpu();
-  Walk why = Walk::first;
-  const Plan* plan = find_plan(net, cpu, sk, msgs.front(), msgs.front().len(), why);
-  if (plan == nullptr) return 0;
-  std::size_t n = 1;
-  for (; plan->parts == 1 && n < std::min(msgs.size(), kMost); ++n)
-    if (!same_flow(msgs[n], msgs.front()) || msgs[n].len() - 1 >= plan->max_payload) break;
-  const std::size_t sent = fly(net, cpu, sk, *plan, msgs.first(n), code);
-  after_send(net, cpu);
-  return sent;
+  std::array<iovec, kMost> run;
+  std::size_t n = 0;
+  for (Walk why{}; n < std::min(msgs.size(), kMost); ++n) {
+    if (msgs[n].iov.size() != 1) break;
+    if (n == 0 ? !may_fly(msgs[n], why) : !same_flow(msgs[n], msgs.front())) break;
+    run[n] = msgs[n].iov.front();
+  }
+  return n != 0 ? fly_run(net, sk, name_of(msgs.front()), std::span(run).first(n), code) : 0;
 }
 
 }  // namespace
+
+SockResult<std::size_t> sock_send_slow(Net& net, Sock& sk, const iovec& block, const SockAddr4* to,
+                                       int flags, int code) {
+  MsgHdr msg;
+  if (to != nullptr) msg.name = *to;
+  msg.iov = {&block, 1};
+  msg.flags = flags;
+  if (code != 0) return std::unexpected(udp_sendmsg_failed(net, sk, msg, Errno{code}));
+  return sock_sendmsg(net, sk, msg);
+}
+
+SockResult<SkbPtr> sock_reserve(Net& net, std::size_t len) {
+  constexpr std::size_t kMost = 0xffff - 28;  // what a UDP datagram holds
+  if (len > kMost) return err(EMSGSIZE);
+  SkbPtr frame = reserve_frame(net, len);
+  if (!frame) return err(ENOBUFS);
+  return frame;
+}
+
+SockResult<std::size_t> sock_commit(Net& net, Sock& sk, SkbPtr frame, std::size_t len,
+                                    const SockAddr4* to, int flags) {
+  if (!net.observed() && (flags & ~kPlainFlags) == 0) [[likely]] {
+    const RcuReader reader;
+    Cpu& cpu = net.this_cpu();
+    Walk why = Walk::first;
+    const Plan* plan = find_plan(net, cpu, sk, to, len, why);
+    if (plan != nullptr && plan->parts == 1) [[likely]] {
+      const int code = fly_frame(net, cpu, sk, *plan, std::move(frame), len);
+      after_send(net, cpu);
+      if (code != 0) return sock_send_slow(net, sk, {}, to, flags, code);
+      return len;
+    }
+  }
+  auto sent = sock_send(net, sk, {frame->data, len}, to, flags);
+  free_skb(std::move(frame));
+  return sent;
+}
+
+SockResult<std::size_t> sock_send_run(Net& net, Sock& sk, std::span<const iovec> run,
+                                      const SockAddr4* to, int flags) {
+  const bool may_fly = !net.observed() && (flags & ~kPlainFlags) == 0;
+  std::size_t sent = 0;
+  while (sent < run.size()) {
+    int code = 0;
+    const std::size_t flew = may_fly ? fly_run(net, sk, to, run.subspan(sent), code) : 0;
+    sent += flew;
+    if (code == 0 && flew != 0) continue;
+    if (auto one = sock_send_slow(net, sk, run[sent], to, flags, code); !one) {
+      if (sent == 0) return one;
+      break;
+    }
+    ++sent;
+  }
+  return sent;
+}
 
 SockResult<std::size_t> sock_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   if (net.observed() && !net.this_cpu().observing) [[unlikely]]
@@ -143,7 +215,7 @@ SockResult<std::size_t> sock_sendmmsg(Net& net, Sock& sk, std::span<const MsgHdr
   while (sent < msgs.size()) {
     int code = 0;
     // What is observed is observed one by one.
-    const std::size_t flew = net.observed() ? 0 : fly_some(net, sk, msgs.subspan(sent), code);
+    const std::size_t flew = net.observed() ? 0 : fly_front(net, sk, msgs.subspan(sent), code);
     sent += flew;
     if (code == 0 && flew != 0) continue;
     SockResult<std::size_t> one =
