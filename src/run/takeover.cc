@@ -14,14 +14,10 @@
 
 #include <cerrno>
 #include <cstring>
-#include <exception>
-#include <nlohmann/json.hpp>
 
 #include "explain/trace_text.h"
-#include "mirror/read_file.h"
-#include "observe/stat.h"
 #include "observe/trace.h"
-#include "run/engine.h"
+#include "run/takeover_entry.h"
 #include "socket/sock.h"
 
 namespace txp {
@@ -30,19 +26,12 @@ namespace {
 constinit thread_local bool inside = false;
 
 constexpr int kEngineFlags = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_DONTROUTE | MSG_EOR;
-constexpr std::size_t kHistory = 256;      // sockets in the report
 constexpr std::size_t kIovMax = 1024;      // UIO_MAXIOV
 constexpr Nanos kPatience = kSecond / 10;  // for what is on its way, before the kernel sends
 constexpr Nanos kTick = 4 * kMillisecond;  // of the coarse clock, at HZ=250
 
 std::string endpoint(Ip4 addr, std::uint16_t port) {
   return fmt::format("{}:{}", addr.str(), port);
-}
-
-std::string command_name() {
-  std::string name = read_file("/proc/self/comm").value_or("?");
-  while (!name.empty() && name.back() == '\n') name.pop_back();
-  return name;
 }
 
 // Where the message goes, as far as the engine can say; none: the kernel must answer.
@@ -83,45 +72,6 @@ InsideEngine::~InsideEngine() {
   inside = false;
   errno = errno_;
 }
-
-// The engine's socket, and what the kernel said when it was made. Immutable but for the Sock's own
-// counters; replaced as a whole.
-struct Takeover::Shadow : RunEngine::Retirable {
-  Shadow(KernelSocket kernel, Sock* s) : k(std::move(kernel)), sk(s) {}
-  ~Shadow() override {
-    if (sk != nullptr) inet_release(*sk);
-  }
-  const KernelSocket k;
-  Sock* const sk;
-};
-
-// What is known of one descriptor. Never freed: a descriptor's number comes again.
-struct Takeover::Entry {
-  enum class Kind : std::uint8_t { unknown, other, udp };
-  std::atomic<Kind> kind{Kind::unknown};
-  std::atomic<bool> kernel_busy{false};  // the kernel sent after the engine last did
-  std::atomic<bool> corked{false};       // the kernel holds a part of a datagram
-  std::atomic<bool> shut{false};
-  std::atomic<const char*> only_kernel{nullptr};
-  std::atomic<Shadow*> shadow{nullptr};
-  std::atomic<std::uint64_t> generation{0};  // of the look at `looked`
-  std::atomic<Nanos> looked{0};              // coarse; 0: look before use
-  // The last refusal, good for a tick: to that address the kernel sends without asking the walk.
-  std::atomic<std::uint32_t> refused_addr{0};
-  std::atomic<Nanos> refused_until{0};
-  std::atomic<Fallback> refused_why{Fallback::none};
-  std::atomic<std::uint64_t> taken{0};
-  std::atomic<std::uint64_t> kernel{0};
-  std::mutex mutex;  // the look, and what follows
-  int fd = -1;
-  Fallback first_why = Fallback::none;
-  std::string first_object;
-  std::string label;  // "10.0.0.1:53 to 10.0.0.2:4000"
-};
-
-struct Takeover::Chunk {
-  std::array<Entry, kChunk> entries;
-};
 
 struct Takeover::Outcome {
   std::optional<std::size_t> sent;
@@ -471,103 +421,6 @@ void Takeover::forget(Entry& e) {
   e.first_why = Fallback::none;
   e.first_object.clear();
   e.label.clear();
-}
-
-namespace {
-
-Json socket_json(int fd, const std::string& label, std::uint64_t taken, std::uint64_t kernel,
-                 Fallback why, const std::string& object) {
-  Json j{{"fd", fd}, {"socket", label}, {"engine", taken}, {"kernel", kernel}};
-  if (why != Fallback::none) {
-    j["reason"] = info(why).name;
-    j["why"] = object.empty() ? std::string(info(why).text)
-                              : fmt::format("{}: {}", info(why).text, object);
-  }
-  return j;
-}
-
-}  // namespace
-
-// e.mutex held.
-void Takeover::keep_history(Entry& e) {
-  if (e.taken == 0 && e.kernel == 0 && e.first_why == Fallback::none) return;
-  const std::lock_guard guard(history_mutex_);
-  if (history_.size() >= kHistory)
-    ++history_lost_;
-  else
-    history_.push_back(socket_json(e.fd, e.label, e.taken, e.kernel, e.first_why, e.first_object));
-}
-
-Json Takeover::report() {
-  Json j = Json::object();
-  RunEngine* engine = engine_.load(std::memory_order_acquire);
-  if (engine != nullptr) j = stat_report(engine->net);
-  Json fallback = Json::object();
-  for (const FallbackInfo& f : kFallbacks)
-    if (const auto n = fallbacks_[static_cast<std::size_t>(f.reason)].load(); n != 0)
-      fallback[std::string(f.name)] = n;
-  j["fallback"] = std::move(fallback);
-  Json run{{"pid", ::getpid()},
-           {"command", command_name()},
-           {"engine", taken_.load()},
-           {"kernel", kernel_.load()}};
-  if (!engine_error_.empty())
-    run["error"] = fmt::format("{}: {}", info(engine_failure_).text, engine_error_);
-  Json devices = Json::array();
-  Json warnings = Json::array();
-  Json trace = Json::array();
-  if (engine != nullptr) {
-    for (const RunDevices::Told& d : engine->devices.told())
-      devices.push_back(Json{{"dev", d.dev}, {"kind", d.kind}, {"why", d.why}});
-    for (const std::string& w : engine->warnings()) warnings.push_back(w);
-    const std::lock_guard guard(trace_mutex_);
-    for (const std::string& lines : trace_text_) trace.push_back(lines);
-  }
-  run["devices"] = std::move(devices);
-  run["warnings"] = std::move(warnings);
-  run["trace"] = std::move(trace);
-  {
-    const std::lock_guard guard(history_mutex_);
-    run["sockets"] = history_;
-    run["more_sockets"] = history_lost_;
-  }
-  for (std::size_t c = 0; c < kChunks; ++c) {
-    Chunk* chunk = chunks_[c].load(std::memory_order_acquire);
-    if (chunk == nullptr) continue;
-    for (Entry& e : chunk->entries) {
-      if (e.kind.load(std::memory_order_acquire) != Entry::Kind::udp) continue;
-      const std::lock_guard guard(e.mutex);
-      if (e.taken == 0 && e.kernel == 0 && e.first_why == Fallback::none) continue;
-      if (run["sockets"].size() >= kHistory)
-        run["more_sockets"] = run["more_sockets"].get<std::uint64_t>() + 1;
-      else
-        run["sockets"].push_back(
-            socket_json(e.fd, e.label, e.taken, e.kernel, e.first_why, e.first_object));
-    }
-  }
-  j["run"] = std::move(run);
-  return j;
-}
-
-void Takeover::tell_report(bool last) {
-  if (!segment_) return;
-  const std::lock_guard guard(report_mutex_);
-  if (finished_ && !last) return;
-  (void)segment_->publish(report().dump(-1, ' ', false, Json::error_handler_t::replace), last);
-}
-
-void Takeover::finish(bool last) {
-  if (inside || !tried_) return;
-  const InsideEngine guard;
-  RunEngine* engine = engine_.load(std::memory_order_acquire);
-  if (engine != nullptr) (void)engine->settle(kSecond);
-  if (last && finished_.exchange(true)) return;
-  if (engine != nullptr && last) engine->close_capture();
-  try {
-    tell_report(last);
-  } catch (const std::exception&) {
-    return;  // no memory: the report is lost, the datagrams are not
-  }
 }
 
 }  // namespace txp
