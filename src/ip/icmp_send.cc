@@ -95,7 +95,9 @@ SkbPtr new_message(Net& net, std::size_t len) {
 // The kernel itself answers what comes into a mirrored namespace from outside.
 bool kernel_answers(Net& net, const Skb& about) {
   const bool looped = about.dev != nullptr && (about.dev->flags() & kIffLoopback) != 0;
-  return about.rt.iif != 0 && !looped && net.neigh->owner == NeighOwner::kernel;
+  // What a socket sends has an iif too when it is bound to a device.
+  return about.sk == nullptr && about.rt.iif != 0 && !looped &&
+         net.neigh->owner == NeighOwner::kernel;
 }
 
 bool is_icmp_error_itself(const Skb& skb, const Ipv4View& ip) {

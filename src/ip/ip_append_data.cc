@@ -63,6 +63,12 @@ void take_payload(Skb& skb, IovReader& from, std::uint8_t* to, std::uint32_t n,
     skb.csum = csum_block_add(skb.csum, from.csum_and_copy(to, n), offset);
 }
 
+// Whether the kernel leaves checksums to that device.
+bool leaves_checksum(const NetDevice& dev) {
+  const DevFeatures& can = dev.link().features;
+  return can.hw_csum || can.ip_csum;
+}
+
 // __sock_tx_timestamp()
 std::uint8_t sock_tx_timestamp(std::uint32_t tsflags) {
   unsigned flags = 0;
@@ -110,10 +116,9 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
   }
 
   // The first part of a datagram that stays whole: the driver may do its checksum.
-  IpSummed summed = IpSummed::none;
-  if (transhdrlen != 0 && length + fragheaderlen <= mtu && cork.rt.dev->features.csum &&
-      (!more || cork.gso_size != 0))
-    summed = IpSummed::partial;
+  bool whole = transhdrlen != 0 && length + fragheaderlen <= mtu && (!more || cork.gso_size != 0);
+  const bool partial = whole && cork.rt.dev->features.csum;
+  IpSummed summed = partial ? IpSummed::partial : IpSummed::none;
 
   IovReader from(msg.iov);
   cork.length += length;
@@ -158,6 +163,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
     skb = made->get();
     skb->trace = msg.trace;
     skb->ip_summed = summed;
+    skb->csum_for_device = whole && leaves_checksum(*cork.rt.dev);
     skb->dst_pending_confirm = prev == nullptr && (msg.flags & MSG_CONFIRM) != 0;
     skb->tx_flags = std::exchange(cork.tx_flags, std::uint8_t{0});
     skb->tskey = std::exchange(tskey, 0U);
@@ -177,6 +183,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
     length -= n + transhdrlen;
     transhdrlen = 0;
     summed = IpSummed::none;
+    whole = false;
     cork.queue.push_back(std::move(*made));
   }
   return {};

@@ -71,6 +71,8 @@ void nf_ct_attach(Skb& skb, const Skb& about) {
   assign(skb, about.nfct, reply ? CtInfo::related : CtInfo::related_reply);
 }
 
+void nf_reset_ct(Skb& skb) { assign(skb, nullptr, CtInfo::established); }
+
 NfConntrack::~NfConntrack() {
   for (const auto& [tuple, ct] : by_tuple_) nf_conn_put(ct);
 }
@@ -106,10 +108,11 @@ void NfConntrack::in(Net& net, Skb& skb) {
     NfTuple quoted;
     if (!skb_copy_bits(skb, behind, type) || !icmp_is_error(type[0])) return;
     if (!tuple_at(skb, behind + static_cast<std::uint32_t>(kIcmpHlen), quoted)) return;
-    NfConn* ct = find(quoted, now, reply);
-    if (ct == nullptr) return;  // invalid
+    // nf_conntrack_inet_error(): it goes the way of the answer to what it quotes.
+    NfConn* ct = find(quoted.inverted(), now, reply);
+    if (ct == nullptr || (reply ? ct->reply : ct->original).dst != tuple.dst) return;  // invalid
     nf_conn_get(ct);
-    assign(skb, ct, reply ? CtInfo::related : CtInfo::related_reply);
+    assign(skb, ct, reply ? CtInfo::related_reply : CtInfo::related);
     return;
   }
   if (tuple.proto != kUdp && tuple.proto != kTcp) return;

@@ -56,6 +56,8 @@ enum class CtMode : std::uint8_t {
 
 // nf_ct_attach(): an ICMP error belongs to the connection that it is about.
 void nf_ct_attach(Skb& skb, const Skb& about);
+// nf_reset_ct(): what the packet knew is no longer asked for.
+void nf_reset_ct(Skb& skb);
 
 // The connections of a Net. Thread safety: any thread.
 class NfConntrack {

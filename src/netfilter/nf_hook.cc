@@ -13,9 +13,11 @@
 
 #include "net.h"
 #include "netfilter/nf_nat.h"
+#include "netfilter/nft_payload.h"
 #include "netfilter/nft_program.h"
 #include "netfilter/nft_would_pass.h"
 #include "plan/plan_recorder.h"
+#include "route/ip_route.h"
 
 namespace txp {
 namespace {
@@ -37,28 +39,26 @@ NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
     return {};
   }
   if (skb.nfct == nullptr) return {};
+  nft_set_pktinfo(pkt);
   const bool error = skb.ctinfo == CtInfo::related || skb.ctinfo == CtInfo::related_reply;
-  if (error) {
-    if ((skb.nfct->status.load() & (kIpsSrcNat | kIpsDstNat)) == 0) return {};
-    tell_unknown(
-        pkt.net,
-        stage_of(pkt.hooknum == NF_INET_LOCAL_OUT ? NfHook::local_out : NfHook::post_routing),
-        skb.trace,
-        {.kind = "nat", .text = "an ICMP error about a connection with translated addresses"});
-    return {NftCode::unknown};
-  }
   // Of an established connection the rules are asked as its first packet would have asked them.
   const bool asks = skb.ctinfo == CtInfo::new_ || mode == CtMode::established;
-  if (asks && !nf_nat_initialized(skb, manip)) {
+  if (!error && asks && !nf_nat_initialized(skb, manip)) {
     for (const NftBaseChain* c : chains) {
       if (const NftResult r = nft_do_chain(pkt, *c); r.code != NftCode::accept) return r;
       if (nf_nat_initialized(skb, manip)) break;
     }
     if (!nf_nat_initialized(skb, manip)) nf_nat_null_binding(pkt, manip);
   }
-  if (!nf_nat_packet(pkt, manip)) return {NftCode::drop};
+  // Who has no such port here quotes the packet with the checksum as it is.
+  const bool comes_back = !error && manip == NfManip::dst &&
+                          (skb.nfct->status.load() & kIpsDstNat) != 0 &&
+                          inet_addr_type(pkt.net, skb.nfct->reply.src) == RouteType::local;
+  if (comes_back && pkt.l4proto) nft_leave_checksum(pkt);
+  const bool done = error ? nf_nat_icmp_reply_translation(pkt, manip) : nf_nat_packet(pkt, manip);
+  if (!done) return {NftCode::drop};
   if (manip == NfManip::src) return {};
-  const bool reply = skb.ctinfo == CtInfo::established_reply;
+  const bool reply = skb.ctinfo == CtInfo::established_reply || skb.ctinfo == CtInfo::related_reply;
   const NfTuple& mine = reply ? skb.nfct->reply : skb.nfct->original;
   const NfTuple& other = reply ? skb.nfct->original : skb.nfct->reply;
   if (mine.dst == other.src) return {};

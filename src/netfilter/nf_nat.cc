@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Network address translation: chooses a connection's translation and rewrites its packets.
 // Kernel twins: net/netfilter/nf_nat_core.c, nf_nat_proto.c.
-// Differs: UDP and TCP only; an ICMP error about a translated connection is unknown. A source port
-// that the kernel would draw is drawn, and masked in a report.
+// Differs: UDP, TCP and ICMP errors about them only. A source port that the kernel would draw is
+// drawn, and masked in a report.
 #include "netfilter/nf_nat.h"
 
 #include <algorithm>
@@ -17,6 +17,7 @@
 #include "netfilter/nf_hook.h"
 #include "netfilter/nft_hash.h"
 #include "observe/trace.h"
+#include "wire/icmp.h"
 #include "wire/ipv4.h"
 #include "wire/udp.h"
 
@@ -125,10 +126,11 @@ NfTuple unique_tuple(NftPkt& pkt, const NfConn& ct, const NfTuple& current, cons
   return t;
 }
 
-// Writes an address and a port, the checksums with them (nf_csum_update(), udp_manip_pkt()).
-bool rewrite(Skb& skb, std::uint32_t thoff, std::uint8_t proto, NfManip manip, Ip4 addr,
-             std::uint16_t port) {
-  std::uint8_t* ip = skb.network();
+// Writes an address and, of UDP and TCP, a port into the headers that begin at `ip`, the checksums
+// with them (nf_nat_ipv4_manip_pkt(), nf_csum_update(), udp_manip_pkt()).
+bool rewrite(Skb& skb, std::uint8_t* ip, NfManip manip, Ip4 addr, std::uint16_t port) {
+  const std::uint8_t proto = Ipv4View(ip).protocol();
+  const auto thoff = static_cast<std::uint32_t>(ip - skb.data + Ipv4View(ip).hlen());
   std::uint8_t* at = ip + (manip == NfManip::src ? 12 : 16);
   std::array<std::uint8_t, 4> old_addr{};
   std::memcpy(old_addr.data(), at, 4);
@@ -140,6 +142,7 @@ bool rewrite(Skb& skb, std::uint32_t thoff, std::uint8_t proto, NfManip manip, I
   const Csum to_addr = csum_partial({at, 4}, 0);
   store_be16(ip + 10, replaced(load_be16(ip + 10), from_addr, to_addr));
   if ((Ipv4View(ip).frag_off() & kIpOffset) != 0) return true;
+  if (proto != kTcpProto && proto != kUdpProto) return true;  // an ICMP error has no id
   const std::uint32_t port_at = thoff + (manip == NfManip::src ? 0U : 2U);
   const std::uint32_t check_at =
       thoff + static_cast<std::uint32_t>(proto == kTcpProto ? 16 : kUdpCheckOffset);
@@ -202,14 +205,36 @@ bool nf_nat_packet(NftPkt& pkt, NfManip manip) {
   const NfTuple target = reply ? ct.original.inverted() : ct.reply.inverted();
   const Ip4 addr = manip == NfManip::src ? target.src : target.dst;
   const std::uint16_t port = manip == NfManip::src ? target.sport : target.dport;
-  const Ipv4View ip(pkt.skb.network());
-  const auto thoff = pkt.network_offset() + static_cast<std::uint32_t>(ip.hlen());
-  if (!rewrite(pkt.skb, thoff, ip.protocol(), manip, addr, port)) return false;
+  if (!rewrite(pkt.skb, pkt.skb.network(), manip, addr, port)) return false;
   if (pkt.skb.trace != nullptr)
     pkt.skb.trace->out(
         pkt.hooknum == NF_INET_LOCAL_OUT ? Stage::nf_local_out : Stage::nf_post_routing,
         manip == NfManip::src ? "snat" : "dnat", addr.str() + ":" + std::to_string(port));
   return true;
+}
+
+bool nf_nat_icmp_reply_translation(NftPkt& pkt, NfManip manip) {
+  Skb& skb = pkt.skb;
+  const NfConn& ct = *skb.nfct;
+  const bool reply = skb.ctinfo == CtInfo::related_reply;
+  const bool by_source = (manip == NfManip::src) != reply;
+  if ((ct.status.load() & (by_source ? kIpsSrcNat : kIpsDstNat)) == 0) return true;
+  std::uint8_t* const icmp = skb.network() + Ipv4View(skb.network()).hlen();
+  std::uint8_t* const quoted = icmp + kIcmpHlen;
+  constexpr std::size_t kPorts = 8;  // of a UDP header all
+  if (quoted + kIpHlen > skb.tail || quoted + Ipv4View(quoted).hlen() + kPorts > skb.tail)
+    return false;
+  // The quotation went the other way, and its source is this packet's destination.
+  const NfTuple& other = reply ? ct.original : ct.reply;
+  const bool inner_dst = manip == NfManip::src;
+  if (!rewrite(skb, quoted, inner_dst ? NfManip::dst : NfManip::src,
+               inner_dst ? other.dst : other.src, inner_dst ? other.dport : other.sport))
+    return false;
+  if (skb.ip_summed != IpSummed::partial) {
+    store_be16(icmp + 2, 0);
+    store_be16(icmp + 2, csum_fold(csum_partial({icmp, skb.tail}, 0)));
+  }
+  return rewrite(skb, skb.network(), manip, manip == NfManip::src ? other.dst : other.src, 0);
 }
 
 }  // namespace txp

@@ -26,5 +26,7 @@ bool nf_nat_initialized(const Skb& skb, NfManip manip);
 void nf_nat_null_binding(NftPkt& pkt, NfManip manip);
 // nf_nat_packet(): rewrites the packet as its connection says. False: it cannot be written.
 bool nf_nat_packet(NftPkt& pkt, NfManip manip);
+// Rewrites an ICMP error about a connection, and what it quotes. False: it is cut short.
+bool nf_nat_icmp_reply_translation(NftPkt& pkt, NfManip manip);
 
 }  // namespace txp

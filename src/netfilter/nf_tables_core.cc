@@ -25,21 +25,6 @@ namespace {
 constexpr unsigned kJumpStack = 16;        // NFT_JUMP_STACK_SIZE
 constexpr unsigned kMostJumps = 1U << 16;  // of one packet; a kernel's chains cannot need as many
 
-// nft_set_pktinfo_ipv4(); on a device's egress nft_set_pktinfo_ipv4_validate().
-void set_pktinfo(NftPkt& pkt) {
-  const Skb& skb = pkt.skb;
-  if (pkt.pf == NFPROTO_NETDEV && skb.protocol != kEthPIp) return;
-  const auto ip = Ipv4Header::parse({skb.network(), skb.tail});
-  if (!ip) return;
-  const std::uint32_t offset = pkt.network_offset();
-  if (pkt.pf == NFPROTO_NETDEV && (skb.len - offset < ip->tot_len || ip->tot_len < ip->hlen()))
-    return;
-  pkt.l4proto = true;
-  pkt.tprot = ip->protocol;
-  pkt.thoff = offset + static_cast<std::uint32_t>(ip->hlen());
-  pkt.fragoff = ip->frag_off & kIpOffset;
-}
-
 void eval_expr(const NfExpr& e, NftRegs& regs, NftPkt& pkt) {
   switch (e.fast) {
     case NftFast::cmp32: return static_cast<const NftCmp&>(e).eval32(regs);
@@ -194,8 +179,22 @@ Stage stage_of(const NftPkt& pkt) {
 
 }  // namespace
 
+void nft_set_pktinfo(NftPkt& pkt) {
+  const Skb& skb = pkt.skb;
+  if (pkt.pf == NFPROTO_NETDEV && skb.protocol != kEthPIp) return;
+  const auto ip = Ipv4Header::parse({skb.network(), skb.tail});
+  if (!ip) return;
+  const std::uint32_t offset = pkt.network_offset();
+  if (pkt.pf == NFPROTO_NETDEV && (skb.len - offset < ip->tot_len || ip->tot_len < ip->hlen()))
+    return;
+  pkt.l4proto = true;
+  pkt.tprot = ip->protocol;
+  pkt.thoff = offset + static_cast<std::uint32_t>(ip->hlen());
+  pkt.fragoff = ip->frag_off & kIpOffset;
+}
+
 NftResult nft_do_chain(NftPkt& pkt, const NftBaseChain& chain) {
-  set_pktinfo(pkt);
+  nft_set_pktinfo(pkt);
   return Evaluation(pkt, chain, pkt.dry ? nullptr : telling(pkt.skb.trace), stage_of(pkt)).run();
 }
 

@@ -144,10 +144,9 @@ class NftPayloadSet final : public NfExpr {
 
 void nft_leave_checksum(const NftPkt& pkt) {
   Skb& skb = pkt.skb;
-  if (skb.ip_summed == IpSummed::partial || skb.frag_list != nullptr || skb.rt.dev == nullptr)
+  if (skb.ip_summed == IpSummed::partial || !skb.csum_for_device || pkt.tprot != IPPROTO_UDP)
     return;
-  const DevFeatures& can = skb.rt.dev->link().features;
-  if ((!can.hw_csum && !can.ip_csum) || pkt.tprot != IPPROTO_UDP) return;
+  skb.csum_for_device = false;  // done: it may be completed again
   std::uint8_t* uh = skb.data + pkt.thoff;
   const auto h = UdpHeader::parse({uh, skb.tail});
   if (!h || h->check == 0) return;

@@ -118,6 +118,9 @@ struct NftProgram {
 std::shared_ptr<const NftProgram> nft_compile(Net& net, const NftRuleset& ruleset,
                                               const NftProgram* old);
 
+// nft_set_pktinfo_ipv4(); on a device's egress nft_set_pktinfo_ipv4_validate().
+void nft_set_pktinfo(NftPkt& pkt);
+
 // nft_do_chain(): what becomes of a packet at a base chain.
 struct NftResult {
   NftCode code = NftCode::accept;  // accept, drop or unknown

@@ -183,6 +183,7 @@ void copy_offsets(const Skb& from, Skb& to, std::ptrdiff_t moved) {
   to.gso_segs = from.gso_segs;
   to.gso_type = from.gso_type;
   to.ip_summed = from.ip_summed;
+  to.csum_for_device = from.csum_for_device;
   to.tx_flags = from.tx_flags;
   to.tskey = from.tskey;
 }

@@ -107,6 +107,7 @@ struct Skb {
   std::uint8_t pool_class = 0;
   CtInfo ctinfo = CtInfo::established;
   bool ignore_df = false;
+  bool csum_for_device = false;      // the kernel leaves its UDP checksum to the route's device
   bool redirected_loop = false;      // a multicast loop copy: accepted without a route on receive
   bool dst_pending_confirm = false;  // MSG_CONFIRM: the neighbour is known to be there
   std::uint8_t tx_flags = 0;         // kSkbTx*: stamps asked for

@@ -15,6 +15,7 @@
 #include "ip/ip.h"
 #include "ip/ip_options.h"
 #include "net.h"
+#include "netfilter/nf_conntrack.h"
 #include "route/ip_route.h"
 #include "socket/timestamping.h"
 #include "udp/udp_table.h"
@@ -140,6 +141,7 @@ void udp_rcv(Net& net, SkbPtr skb) {
     }
   } else if (!net.udp->with_socket(ip.saddr(), uh->source, ip.daddr(), uh->dest, iif, give)) {
     snmp(net, Snmp::UdpNoPorts);
+    nf_reset_ct(*skb);
     icmp_send(net, *skb, kIcmpDestUnreach, kIcmpPortUnreach, 0);
     return rx_drop(net, std::move(skb), DropReason::NO_SOCKET);
   }

@@ -105,8 +105,9 @@ std::set<std::string> kernel_counter_names() {
 
 class EngineWorld final : public World {
  public:
-  EngineWorld(test::Lab& lab, int patience_ms)
+  EngineWorld(test::Lab& lab, int patience_ms, const char* driver)
       : lab_(lab),
+        driver_(driver),
         patience_(patience_ms * kMillisecond),
         net_(std::make_unique<Net>(Net::Options{})) {}
   ~EngineWorld() override {
@@ -130,7 +131,7 @@ class EngineWorld final : public World {
     const std::lock_guard guard(net_->rtnl);
     for (NetDevice* dev : net_->dev->all()) {
       if ((dev->flags() & kIffLoopback) != 0 || dev->features.stacked) continue;
-      Result<std::unique_ptr<Driver>> driver = make_driver(*net_, *dev, "af_packet");
+      Result<std::unique_ptr<Driver>> driver = make_driver(*net_, *dev, driver_);
       if (!driver) return std::unexpected(driver.error());
       net_->dev->attach(*dev, std::move(*driver));
     }
@@ -380,6 +381,7 @@ class EngineWorld final : public World {
   }
 
   test::Lab& lab_;
+  const char* const driver_;
   const Nanos patience_;  // for what should come to its end by itself
   LoopbackTap lo_;
   std::unique_ptr<Net> net_;
@@ -391,8 +393,8 @@ class EngineWorld final : public World {
 
 }  // namespace
 
-std::unique_ptr<World> make_engine_world(test::Lab& lab, int patience_ms) {
-  return std::make_unique<EngineWorld>(lab, patience_ms);
+std::unique_ptr<World> make_engine_world(test::Lab& lab, int patience_ms, const char* driver) {
+  return std::make_unique<EngineWorld>(lab, patience_ms, driver);
 }
 
 }  // namespace txp::kdiff

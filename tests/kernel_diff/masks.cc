@@ -32,7 +32,8 @@ std::string list_masks() {
   return text;
 }
 
-bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets, bool several) {
+bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
+                   const std::string& caller, bool several) {
   frame.masked = frame.raw;
   if (is_arp(frame.raw)) {
     left_out_[frame.dev + ".tx_packets"] += 1;
@@ -48,7 +49,7 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets, 
     segments_[frame.dev + ".tx_packets"] += 1;
   }
   const std::optional<Ipv4Parts> p = ipv4_parts(frame.raw);
-  if (p && p->proto == 1) mask_icmp(frame, *p);
+  if (p && p->proto == 1) mask_icmp(frame, *p, sockets);
   if (!p || p->proto != 17) return true;
   const std::uint64_t key = datagram_key(frame.raw, p->ip);
   const auto distance = [&](std::uint16_t base, const char* mask) {
@@ -63,14 +64,20 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets, 
   const SocketState* sender = nullptr;
   for (const SocketState& s : sockets)
     if (s.port != 0 && s.port == p->sport) sender = &s;
+  const bool rewritten = sender == nullptr;
+  if (rewritten)
+    for (const SocketState& s : sockets)
+      if (s.name == caller) sender = &s;
   if (sender == nullptr) return true;
   Head head;
   head.check = get16(frame.raw, p->udp + 6);
-  head.port_masked = sender->port_is_drawn;
+  head.port_masked =
+      rewritten ? !named_ports_.empty() && !named_ports_.contains(p->sport) : sender->port_is_drawn;
   head.connected = sender->connected;
-  if (sender->port_is_drawn) {
+  if (head.port_masked) {
     set_udp_sport(frame.masked, 0);
-    frame.masks.emplace_back("udp.sport");
+    frame.masks.emplace_back(rewritten ? "udp.sport nat" : "udp.sport");
+    drawn_by_nat_ |= rewritten;
   }
   if (sender->connected) {
     head.id_masked = true;
@@ -89,7 +96,8 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets, 
 
 // The quotation's header checksum moves against its id, so that the ICMP checksum stays. Its UDP
 // checksum may be unfilled (CHECKSUM_PARTIAL is quoted as it is) and then says nothing of the port.
-void Masker::mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const {
+void Masker::mask_icmp(FrameRecord& frame, const Ipv4Parts& p,
+                       const std::vector<SocketState>& sockets) const {
   const std::size_t icmp = p.ip + p.hlen;
   const std::size_t quoted = icmp + 8;
   const std::uint8_t type = frame.raw.size() > icmp ? frame.raw[icmp] : 0;
@@ -98,18 +106,25 @@ void Masker::mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const {
   frame.masks.emplace_back("ip.id icmp");
   set_ip_id(frame.masked, p.ip, 1);
   const auto sent = sent_.find(datagram_key(frame.raw, quoted));
-  if (sent == sent_.end()) return set_ip_id(frame.masked, quoted, 1);  // a rule rejected it
+  const std::size_t udp = quoted + (frame.raw[quoted] & 0xfU) * 4U;
+  if (frame.raw.size() < udp + 8) return;
+  const std::uint16_t port = get16(frame.raw, udp);
+  const std::uint16_t check = get16(frame.raw, udp + 6);
+  if (drawn_by_nat_) set_16(frame.masked, udp + 6, 0, icmp + 2);
+  if (sent == sent_.end()) {  // a rule rejected it, or NAT wrote its addresses
+    set_ip_id(frame.masked, quoted, 1);
+    for (const SocketState& s : sockets)
+      if (s.port_is_drawn && s.port == port && port != 0) set_16(frame.masked, udp, 0, icmp + 2);
+    return;
+  }
   const Head& head = sent->second;
   if (head.id_masked) {
     const std::uint16_t id = get16(frame.raw, quoted + 4);
     set_ip_id(frame.masked, quoted, static_cast<std::uint16_t>(id - head.base + 1));
   }
-  const std::size_t udp = quoted + (frame.raw[quoted] & 0xfU) * 4U;
-  if (!head.port_masked || frame.raw.size() < udp + 8) return;
-  const std::uint16_t port = get16(frame.raw, udp);
-  const std::uint16_t check = get16(frame.raw, udp + 6);
+  if (!head.port_masked) return;
   set_16(frame.masked, udp, 0, icmp + 2);
-  if (check != 0 && check == head.check)
+  if (check != 0 && check == head.check && !drawn_by_nat_)
     set_16(frame.masked, udp + 6, adjusted(check, port, 0), icmp + 2);
 }
 

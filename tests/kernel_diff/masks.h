@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,12 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
      "the port that the socket really has becomes 0, the UDP checksum is adjusted; any other port "
      "stays and differs",
      "inet_autobind() draws it"},
+    {"udp.sport nat",
+     "frames whose source port no socket has and no setup line names, in a scenario with NAT",
+     "the port becomes 0, the UDP checksum is adjusted; that in the quotation of an ICMP error on "
+     "lo, "
+     "from then on, becomes 0",
+     "nf_nat_l4proto_unique_tuple() draws it when the port that it would keep is taken"},
     {"getsockname", "the port of such a socket", "printed as 'auto'", "inet_autobind() draws it"},
     {"ip.id connected", "frames sent while the socket was connected",
      "the first id after connect() becomes 1 and the others keep their distance to it; the header "
@@ -67,8 +74,13 @@ struct SocketState {
 // Applies the masks to one world's frames, in the order in which they came.
 class Masker {
  public:
-  // `several`: the call sent several datagrams. False: the frame is left out.
-  bool apply(FrameRecord& frame, const std::vector<SocketState>& sockets, bool several);
+  // `named_ports`: those that the setup lines name; empty: a scenario without NAT.
+  explicit Masker(std::set<std::uint16_t> named_ports = {})
+      : named_ports_(std::move(named_ports)) {}
+  // False: the frame is left out. `caller`: whose call it was, for frames whose source port is no
+  // socket's, because a rule rewrote it. `several`: the call sent several datagrams.
+  bool apply(FrameRecord& frame, const std::vector<SocketState>& sockets, const std::string& caller,
+             bool several);
   // What left-out frames added to a device's counters.
   const Counters& left_out() const { return left_out_; }
   // What segments but the first of superframes would have added.
@@ -83,13 +95,16 @@ class Masker {
     bool port_masked = false;
     std::uint16_t check = 0;  // UDP's, as on the wire
   };
-  void mask_icmp(FrameRecord& frame, const Ipv4Parts& p) const;
+  void mask_icmp(FrameRecord& frame, const Ipv4Parts& p,
+                 const std::vector<SocketState>& sockets) const;
+  const std::set<std::uint16_t> named_ports_;
   // By socket and epoch.
   std::map<std::pair<std::string, unsigned>, std::uint16_t> first_connected_id_;
   // By socket: the newest call that sent, and its first id.
   std::map<std::string, std::pair<std::size_t, std::uint16_t>> drawn_;
   // By addresses and id.
   std::map<std::uint64_t, Head> sent_;
+  bool drawn_by_nat_ = false;  // a port was
   Counters left_out_;
   Counters segments_;
 };

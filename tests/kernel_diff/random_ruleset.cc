@@ -1,190 +1,284 @@
 // SPDX-License-Identifier: Apache-2.0
+// Tables, chains, sets and maps; the rules themselves are written by RuleAuthor (random_rule.h).
 #include "kernel_diff/random_ruleset.h"
 
 #include <fmt/format.h>
 
-#include <vector>
+#include "kernel_diff/random_rule.h"
 
 namespace txp::kdiff {
 namespace {
 
 using std::string;
 
-// One table with base chains, chains that they jump to (always forward), sets and maps.
-class RulesetAuthor {
+// Base chains, chains that they jump to (always forward), sets and maps of one table. The number
+// keeps the priorities of two tables apart: in which order equal ones run the dump does not tell.
+class TableAuthor {
  public:
-  explicit RulesetAuthor(RandomSource& rnd) : rnd_(rnd) {}
+  TableAuthor(RandomSource& rnd, string& text, int number, string family)
+      : rnd_(rnd), text_(text), number_(number), family_(std::move(family)) {
+    where_ = {.family = family_, .table = fmt::format("t{}", number_)};
+  }
 
-  string write() {
-    family_ = rnd_.percent(35) ? "inet" : "ip";
-    setup(fmt::format("add table {} t", family_));
-    for (int n = rnd_.between(0, 4); n > 0; --n) {
-      regular_.push_back(fmt::format("c{}", regular_.size()));
-      setup(fmt::format("add chain {} t {}", family_, regular_.back()));
-    }
+  void write() {
+    setup(fmt::format("add table {} {}", family_, where_.table));
     sets();
-    for (std::size_t i = 0; i < regular_.size(); ++i)
-      for (int n = rnd_.between(0, 3); n > 0; --n) rule(regular_[i], i + 1);
-    const int base = rnd_.between(1, 3);
-    for (int n = 0; n < base; ++n) base_chain(n);
-    return text_;
+    maps();
+    objects();
+    const int regular = rnd_.between(0, 4);
+    for (int n = 0; n < regular; ++n) {
+      where_.chains.push_back(fmt::format("c{}", n));
+      setup(fmt::format("add chain {} {} {}", family_, where_.table, where_.chains.back()));
+    }
+    jumping_maps();
+    for (std::size_t i = 0; i < where_.chains.size(); ++i)
+      for (int n = rnd_.between(0, 3); n > 0; --n) rule(where_.chains[i], i + 1);
+    for (int n = rnd_.between(1, 3); n > 0; --n) base_chain();
+    if (family_ != "netdev" && rnd_.percent(20)) nat_chains();
+    if (rnd_.percent(10)) later_change();
   }
 
  private:
   void setup(const string& words) { text_ += "setup nft " + words + "\n"; }
+  void add(const char* what, const string& name, const string& spec) {
+    setup(fmt::format("add {} {} {} {} {{ {} }}", what, family_, where_.table, name, spec));
+  }
+  void fill(const string& name, const string& elements) { add("element", name, elements); }
 
-  void base_chain(int number) {
-    const string name = fmt::format("b{}", number);
-    const bool post = rnd_.percent(25);
-    const bool route = !post && rnd_.percent(25);
-    // Equal priorities run in an order that the dump does not tell across tables; here there is
-    // one.
-    setup(fmt::format("add chain {} t {} {{ type {} hook {} priority {} ; policy {} ; }}", family_,
-                      name, route ? "route" : "filter", post ? "postrouting" : "output",
-                      rnd_.pick({-150, -10, 0, 0, 5, 50}) + number,
-                      rnd_.percent(15) ? "drop" : "accept"));
-    post_ = post;
+  int priority() {
+    static constexpr int kApart = 3;  // tables
+    return kApart * (rnd_.pick({-60, -45, -3, 1, 4, 20}) + bases_++ * 2) + number_;
+  }
+
+  void base_chain() {
+    const string name = fmt::format("b{}", bases_);
+    const char* policy = rnd_.percent(12) ? "drop" : "accept";
+    if (family_ == "netdev") {
+      where_.place = Place::egress;
+      setup(
+          fmt::format("add chain netdev {} {} {{ type filter hook egress device {} priority {} ; "
+                      "policy {} ; }}",
+                      where_.table, name, rnd_.pick({"va", "va", "vc"}), priority(), policy));
+    } else {
+      const bool post = rnd_.percent(30);
+      const bool route = !post && rnd_.percent(35);
+      where_.place = post ? Place::postrouting : route ? Place::route : Place::output;
+      setup(fmt::format("add chain {} {} {} {{ type {} hook {} priority {} ; policy {} ; }}",
+                        family_, where_.table, name, route ? "route" : "filter",
+                        post ? "postrouting" : "output", priority(), policy));
+    }
+    // The kernel's own ARP passes a device's egress too; shrink() leaves the line in.
+    if (family_ == "netdev")
+      setup(fmt::format("add rule netdev {} {} meta protocol arp accept", where_.table, name));
     for (int n = rnd_.between(1, 5); n > 0; --n) rule(name, 0);
-    post_ = false;
+    where_.place = Place::any;
   }
 
-  string port() {
-    return rnd_.pick({"53", "53", "5000", "9", "5001", "4000", "4001", "4100", "80"});
+  void nat_chains() {
+    for (const bool post : {false, true}) {
+      if (!rnd_.percent(70)) continue;
+      const string name = post ? "postnat" : "outnat";
+      where_.place = post ? Place::nat_postrouting : Place::nat_output;
+      setup(fmt::format("add chain {} {} {} {{ type nat hook {} priority {} ; policy accept ; }}",
+                        family_, where_.table, name, post ? "postrouting" : "output",
+                        (post ? 110 : -90) + number_));
+      for (int n = rnd_.between(1, 3); n > 0; --n) rule(name, 0);
+    }
+    where_.place = Place::any;
   }
-  string address() {
-    return rnd_.pick({"10.1.2.3", "10.1.2.4", "10.77.0.2", "10.78.0.2", "10.77.0.1", "127.0.0.1",
-                      "239.1.1.1", "10.77.0.255", "10.2.0.1"});
-  }
-  string prefix() {
-    return rnd_.pick({"10.0.0.0/8", "10.1.0.0/16", "10.77.0.0/24", "10.77.0.0/30", "127.0.0.0/8",
-                      "224.0.0.0/4", "10.1.2.0/25", "0.0.0.0/1"});
-  }
-  string mark() { return rnd_.pick({"0x0", "0x5", "0x7", "0x10", "0x11", "0x12", "0xf0"}); }
 
   void sets() {
-    if (rnd_.percent(50)) {
-      setup(fmt::format("add set {} t ports {{ type inet_service ; }}", family_));
-      setup(fmt::format("add element {} t ports {{ {}, {}, 1000 }}", family_, port(), "7"));
-      has_.push_back("udp dport @ports");
-      has_.push_back("udp sport != @ports");
+    if (rnd_.percent(35)) {
+      add("set", "ports",
+          rnd_.pick({"type inet_service ;", "type inet_service ; counter ;",
+                     "type inet_service ; timeout 1h ;"}));
+      fill("ports", fmt::format("{}, 7, 1000", rnd_.pick({"53", "5000", "9", "4000"})));
+      where_.sets.insert(where_.sets.end(), {"udp dport @ports", "udp sport != @ports"});
     }
-    if (rnd_.percent(50)) {
-      setup(fmt::format("add set {} t nets {{ type ipv4_addr ; flags interval ; }}", family_));
-      setup(fmt::format("add element {} t nets {{ {}, 10.77.0.2-10.77.0.9, 203.0.113.0/24 }}",
-                        family_, rnd_.pick({"10.1.0.0/16", "127.0.0.0/8", "10.78.0.0/24"})));
-      has_.push_back("ip daddr @nets");
-      has_.push_back("ip saddr != @nets");
-    }
-    if (rnd_.percent(40)) {
-      setup(fmt::format("add set {} t pairs {{ type ipv4_addr . inet_service ; flags interval ; }}",
-                        family_));
-      setup(fmt::format(
-          "add element {} t pairs {{ {} . 1-60, 10.2.0.0/16 . 0-65535, 10.78.0.2 . {} }}", family_,
-          rnd_.pick({"10.1.0.0/16", "10.77.0.2", "10.77.0.0/24"}), port()));
-      has_.push_back("ip daddr . udp dport @pairs");
+    if (rnd_.percent(35)) {
+      add("set", "nets",
+          rnd_.pick({"type ipv4_addr ; flags interval ;",
+                     "type ipv4_addr ; flags interval ; auto-merge ;",
+                     "type ipv4_addr ; flags interval ; counter ;"}));
+      fill("nets", fmt::format("{}, 10.77.0.2-10.77.0.9, 203.0.113.0/24",
+                               rnd_.pick({"10.1.0.0/16", "127.0.0.0/8", "10.78.0.0/24"})));
+      where_.sets.insert(where_.sets.end(), {"ip daddr @nets", "ip saddr != @nets"});
     }
     if (rnd_.percent(30)) {
-      setup(fmt::format("add set {} t seen {{ type inet_service ; flags dynamic ; size {} ; }}",
-                        family_, rnd_.pick({1, 2, 100})));
-      has_.push_back("udp dport @seen");
-      has_.push_back("add @seen { udp dport }");
+      add("set", "pairs", "type ipv4_addr . inet_service ; flags interval ;");
+      fill("pairs", fmt::format("{} . 1-60, 10.2.0.0/16 . 0-65535, 10.78.0.2 . {}",
+                                rnd_.pick({"10.1.0.0/16", "10.77.0.2", "10.77.0.0/24"}),
+                                rnd_.pick({"53", "5000"})));
+      where_.sets.emplace_back("ip daddr . udp dport @pairs");
+    }
+    if (rnd_.percent(20)) {
+      add("set", "exact", "type ipv4_addr . inet_proto . inet_service ;");
+      fill("exact", "10.77.0.2 . udp . 53, 10.1.2.3 . udp . 5000, 10.78.0.2 . tcp . 53");
+      where_.sets.emplace_back("ip daddr . ip protocol . udp dport @exact");
+      where_.sets.emplace_back("ip daddr . ip protocol . udp dport != @exact");
+    }
+    if (rnd_.percent(20)) {
+      add("set", "ways", "type ifname . ipv4_addr . mark ; flags interval ;");
+      fill("ways", "\"va\" . 10.0.0.0/8 . 0x0-0xf, \"vc\" . 10.0.0.1-10.99.0.0 . 0x10-0xff");
+      where_.sets.emplace_back("oifname . ip daddr . meta mark @ways");
+    }
+    if (rnd_.percent(30)) dynamic_set();
+    if (rnd_.percent(10)) {
+      add("set", "empty", "type ipv4_addr ; flags interval ;");
+      where_.sets.emplace_back("ip daddr != @empty");
+    }
+  }
+
+  void dynamic_set() {
+    const int size = rnd_.pick({1, 2, 100});
+    const bool timed = rnd_.percent(50);
+    add("set", "seen",
+        fmt::format("type inet_service ; flags dynamic{} ; size {} ;{}", timed ? ",timeout" : "",
+                    size, timed ? " timeout 1h ;" : ""));
+    where_.sets.emplace_back("udp dport @seen");
+    where_.sets.emplace_back("add @seen { udp dport }");
+    if (timed) where_.sets.emplace_back("update @seen { udp dport timeout 30m }");
+    where_.sets.emplace_back("delete @seen { udp sport }");
+    add("set", "each", "type ipv4_addr . inet_service ; flags dynamic ; size 100 ;");
+    where_.sets.emplace_back(fmt::format(
+        "add @each {{ ip daddr . udp dport {} }}",
+        rnd_.pick({"limit rate 1/hour burst 2 packets", "limit rate over 1/hour burst 1 packets",
+                   "counter", "quota over 300 bytes", "limit rate 1 bytes/hour burst 300 bytes"})));
+  }
+
+  void maps() {
+    if (rnd_.percent(30)) {
+      add("map", "marks", "type inet_service : mark ;");
+      fill("marks", fmt::format("53 : {}, 9 : 0x5, 5000 : 0x10{}", rnd_.pick({"0x11", "0x10"}),
+                                rnd_.percent(30) ? ", * : 0xf0" : ""));
+      where_.actions.emplace_back("meta mark set udp dport map @marks");
+      where_.actions.emplace_back("ct mark set udp dport map @marks");
+    }
+    if (rnd_.percent(20)) {
+      add("map", "prios", "type ipv4_addr : classid ; flags interval ;");
+      fill("prios", "10.77.0.0/24 : 0:6, 10.1.0.0-10.1.255.255 : 0:1");
+      where_.actions.emplace_back("meta priority set ip daddr map @prios");
     }
     if (rnd_.percent(25)) {
-      setup(fmt::format("add counter {} t total", family_));
-      counters_.push_back("counter name total");
+      add("map", "verdicts", "type ipv4_addr . inet_service : verdict ; flags interval ;");
+      fill(
+          "verdicts",
+          fmt::format("10.77.0.0/24 . 53 : {}, 10.1.0.0/16 . 1-6000 : {}, 127.0.0.1 . 0-65535 : {}",
+                      rnd_.pick({"accept", "drop", "continue"}), rnd_.pick({"return", "accept"}),
+                      rnd_.pick({"drop", "continue"})));
+      where_.actions.emplace_back("ip daddr . udp dport vmap @verdicts");
     }
   }
 
-  string match() {
-    if (!has_.empty() && rnd_.percent(25)) return rnd_.pick(has_);
-    switch (rnd_.between(0, 22)) {
-      case 0: return "udp dport " + port();
-      case 1: return "udp dport != " + port();
-      case 2: return fmt::format("udp dport {{ {}, {}, 65535 }}", port(), "77");
-      case 3:
-        return fmt::format("udp sport {}-{}", rnd_.between(1, 4000), rnd_.between(4001, 9000));
-      case 4: return fmt::format("udp dport {{ 1-{}, 60000-65535 }}", rnd_.between(50, 5000));
-      case 5: return "ip daddr " + address();
-      case 6: return "ip daddr != " + prefix();
-      case 7: return "ip daddr " + prefix();
-      case 8: return "ip saddr " + prefix();
-      case 9: return fmt::format("ip daddr {{ {}, {} }}", address(), "192.0.2.0/24");
-      case 10: return "meta mark " + mark();
-      case 11: return fmt::format("meta mark and 0xf0 == {}", rnd_.pick({"0x10", "0x0", "0xf0"}));
-      case 12: return fmt::format("meta mark > {}", mark());
-      case 13:
-        return fmt::format("ip ttl {} {}", rnd_.pick({"<", ">", "!=", "=="}),
-                           rnd_.pick({1, 7, 64, 65, 255}));
-      case 14: return fmt::format("ip dscp {}", rnd_.pick({"0x00", "0x04", "0x2e", "0x02"}));
-      case 15:
-        return fmt::format("meta length {} {}", rnd_.pick({"<", ">", ">=", "<="}),
-                           rnd_.pick({28, 100, 128, 576, 1500}));
-      case 16: return fmt::format("oifname {}", rnd_.pick({"va", "vc", "lo"}));
-      case 17: return fmt::format("ip frag-off and 0x4000 {} 0", rnd_.pick({"==", "!="}));
-      case 18:
-        return fmt::format("fib daddr type {}",
-                           rnd_.pick({"local", "unicast", "broadcast", "multicast"}));
-      case 19:
-        return fmt::format("udp length {} {}", rnd_.pick({"<", ">"}), rnd_.pick({9, 100, 1000}));
-      case 20: return fmt::format("meta priority {}", rnd_.pick({"0:0", "0:6", "0:3"}));
-      case 21:
-        return fmt::format("ip daddr . udp dport {{ {} . {}, 10.1.2.3 . 53 }}", address(), port());
-      default: return fmt::format("socket wildcard {}", post_ ? 0 : rnd_.between(0, 1));
-    }
+  // Maps whose verdicts are jumps, for base chains.
+  void jumping_maps() {
+    if (where_.chains.empty() || !rnd_.percent(30)) return;
+    add("map", "jumps", "type inet_service : verdict ;");
+    fill("jumps", fmt::format("53 : {} {}, 5000 : jump {}, 9 : {}{}", rnd_.pick({"jump", "goto"}),
+                              rnd_.pick(where_.chains), rnd_.pick(where_.chains),
+                              rnd_.pick({"drop", "accept", "return"}),
+                              rnd_.percent(25) ? ", * : continue" : ""));
+    where_.base_actions.emplace_back("udp dport vmap @jumps");
   }
 
-  // A rule's end. `next`: the first chain that it may jump to.
-  string action(std::size_t next) {
-    if (next < regular_.size() && rnd_.percent(35)) {
-      const string to = regular_[next + rnd_.below(regular_.size() - next)];
-      switch (rnd_.between(0, 3)) {
-        case 0: return "goto " + to;
-        case 1:
-          return fmt::format("udp dport vmap {{ 53 : jump {}, 9 : drop, 5000 : return }}", to);
-        default: return "jump " + to;
+  void objects() {
+    if (rnd_.percent(25)) {
+      setup(fmt::format("add counter {} {} total", family_, where_.table));
+      where_.counters.emplace_back("counter name total");
+      if (rnd_.percent(50)) {
+        setup(fmt::format("add counter {} {} other", family_, where_.table));
+        where_.counters.emplace_back(
+            "counter name udp dport map { 53 : \"total\", 5000 : \"other\" }");
       }
     }
-    switch (rnd_.between(0, 15)) {
-      case 0:
-      case 1:
-      case 2: return "drop";
-      case 3:
-      case 4: return "accept";
-      case 5: return "return";
-      case 6:
-      case 7: return "meta mark set " + mark();
-      case 8: return "meta mark set meta mark or 0x10";
-      case 9: return fmt::format("ip ttl set {}", rnd_.between(1, 255));
-      case 10: return fmt::format("ip dscp set {}", rnd_.pick({"0x04", "0x2e", "0x00"}));
-      case 11: return fmt::format("meta priority set 0:{}", rnd_.between(0, 7));
-      case 12:
-        return "ip daddr vmap { 10.77.0.2 : drop, 10.0.0.0/9 : accept, 239.0.0.0/8 : return }";
-      case 13: return "meta mark set udp dport map { 53 : 0x11, 9 : 0x5, 5000-5001 : 0x10 }";
-      case 14: return fmt::format("udp dport set {}", port());
-      default: return "";
+    if (rnd_.percent(12)) {
+      setup(fmt::format("add limit {} {} l {{ rate 1/hour burst 2 packets ; }}", family_,
+                        where_.table));
+      where_.sets.emplace_back("limit name \"l\"");
     }
+    if (rnd_.percent(12)) {
+      setup(fmt::format("add quota {} {} q {{ {} 500 bytes ; }}", family_, where_.table,
+                        rnd_.pick({"over", "until"})));
+      where_.sets.emplace_back("quota name \"q\"");
+    }
+  }
+
+  // The ruleset becomes another one before anything is sent; state and handles go on.
+  void later_change() {
+    if (where_.chains.empty()) return;
+    setup(fmt::format("flush chain {} {} {}", family_, where_.table, where_.chains.back()));
+    rule(where_.chains.back(), where_.chains.size());
   }
 
   void rule(const string& chain, std::size_t next) {
-    string words;
-    for (int n = rnd_.pick({0, 1, 1, 1, 2, 3}); n > 0; --n) words += " " + match();
-    words +=
-        " " + (counters_.empty() || rnd_.percent(70) ? string("counter") : rnd_.pick(counters_));
-    if (const string end = action(next); !end.empty()) words += " " + end;
-    setup(fmt::format("add rule {} t {}{}", family_, chain, words));
+    setup(fmt::format("add rule {} {} {}{}", family_, where_.table, chain,
+                      write_rule(rnd_, where_, next)));
   }
 
   RandomSource& rnd_;
+  string& text_;
+  int number_;
   string family_;
-  string text_;
-  std::vector<string> regular_;
-  std::vector<string> has_;
-  std::vector<string> counters_;
-  bool post_ = false;
+  RuleWhere where_;
+  int bases_ = 0;
+};
+
+// What iptables-nft makes of users' scripts.
+class IptablesAuthor {
+ public:
+  IptablesAuthor(RandomSource& rnd, string& text) : rnd_(rnd), text_(text) {}
+  void write() {
+    text_ += "need program iptables-nft\n";
+    const string table = rnd_.pick({"filter", "filter", "mangle", "mangle", "raw", "nat"});
+    if (rnd_.percent(50)) {
+      line(table, "-N OWN");
+      for (int n = rnd_.between(1, 3); n > 0; --n)
+        line(table, "-A OWN" + write_iptables_rule(rnd_, table, "OUTPUT", false));
+      own_ = true;
+    }
+    for (int n = rnd_.between(1, 4); n > 0; --n) {
+      const string chain =
+          (table == "mangle" || table == "nat") && rnd_.percent(35) ? "POSTROUTING" : "OUTPUT";
+      // What jumps to a chain of its own must not use what only OUTPUT allows.
+      line(table,
+           "-A " + chain + write_iptables_rule(rnd_, table, chain, own_ && chain == "OUTPUT"));
+    }
+    if (rnd_.percent(8) && table != "nat") line(table, "-P OUTPUT DROP");
+  }
+
+ private:
+  void line(const string& table, const string& words) {
+    text_ += fmt::format("setup iptables-nft -t {} {}\n", table, words);
+  }
+  RandomSource& rnd_;
+  string& text_;
+  bool own_ = false;
 };
 
 }  // namespace
 
-std::string random_ruleset(RandomSource& rnd) { return RulesetAuthor(rnd).write(); }
+std::string random_ruleset(RandomSource& rnd) {
+  string text;
+  const int tables = rnd.percent(30) ? 2 : 1;
+  for (int n = 0; n < tables; ++n)
+    TableAuthor(rnd, text, n, rnd.percent(40) ? "inet" : "ip").write();
+  if (rnd.percent(20)) {
+    // Where a drop is heard of depends on whether the neighbour was known.
+    text += "setup ip neigh replace 10.77.0.2 lladdr 02:00:00:77:00:02 dev va nud permanent\n";
+    text += "setup ip neigh replace 10.78.0.2 lladdr 02:00:00:78:00:02 dev vc nud permanent\n";
+    TableAuthor(rnd, text, tables, "netdev").write();
+  }
+  if (rnd.percent(25)) IptablesAuthor(rnd, text).write();
+  // Marks that find another route.
+  if (rnd.percent(60)) {
+    text += fmt::format(
+        "setup ip rule add pref 40 fwmark {} {}\n", rnd.pick({"0x10/0xf0", "0x11", "0x5", "0x10"}),
+        rnd.pick({"lookup 100", "lookup 100", "lookup 200", "unreachable", "prohibit"}));
+    text += fmt::format("setup ip route add {} table 100\n",
+                        rnd.pick({"default via 10.78.0.2", "default via 10.77.0.2",
+                                  "10.1.0.0/16 dev vc", "10.0.0.0/8 via 10.78.0.2 mtu 600"}));
+  }
+  return text;
+}
 
 }  // namespace txp::kdiff

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "base/errno.h"
 #include "kernel_diff/masks.h"
@@ -53,6 +54,27 @@ std::string value_in_words(const Step& step, const Bytes& v) {
   std::string text = "hex ";
   for (const std::uint8_t b : v) text += fmt::format("{:02x}", b);
   return v.empty() ? "none" : text;
+}
+
+// With NAT: every number that could be a port of those that the setup lines name. Else none.
+std::set<std::uint16_t> ports_of_nat(const Scenario& scenario) {
+  std::set<std::uint16_t> ports;
+  bool nat = false;
+  for (const Step& step : scenario.steps) {
+    if (step.verb != Verb::setup) continue;
+    for (const char* word : {"nat", "NAT", "masquerade", "MASQUERADE", "redirect", "REDIRECT"})
+      nat |= step.text.find(word) != std::string::npos;
+    std::uint32_t number = 0;
+    for (const char c : step.text + ' ') {
+      if (c >= '0' && c <= '9') {
+        number = std::min(number * 10 + static_cast<std::uint32_t>(c - '0'), 1U << 16);
+        continue;
+      }
+      if (number < 1U << 16) ports.insert(static_cast<std::uint16_t>(number));
+      number = 0;
+    }
+  }
+  return nat ? ports : std::set<std::uint16_t>();
 }
 
 class Runner {
@@ -300,6 +322,11 @@ class Runner {
     }
   }
 
+  // Whose call was the newest.
+  std::string caller() const {
+    return record_.calls.empty() ? std::string() : scenario_.steps[record_.calls.back().step].sock;
+  }
+
   void take_frames() {
     std::vector<test::WireFrame> seen = lab_.frames();
     for (test::WireFrame& f : world_.loopback_frames()) seen.push_back(std::move(f));
@@ -313,7 +340,7 @@ class Runner {
       r.call = record_.calls.empty() ? 0 : record_.calls.size() - 1;
       const bool several = !record_.calls.empty() &&
                            scenario_.steps[record_.calls.back().step].verb == Verb::sendmmsg;
-      if (masker_.apply(r, sockets_, several)) record_.frames.push_back(std::move(r));
+      if (masker_.apply(r, sockets_, caller(), several)) record_.frames.push_back(std::move(r));
     }
   }
 
@@ -360,7 +387,7 @@ class Runner {
   World& world_;
   const RunOptions& options_;
   WorldRecord record_;
-  Masker masker_;
+  Masker masker_{ports_of_nat(scenario_)};
   Counters arp_above_;
   std::map<std::string, int> handles_;
   std::vector<SocketState> sockets_;
@@ -408,9 +435,14 @@ WorldRecord run_scenario(const Scenario& scenario, WorldKind kind, const RunOpti
     record.failed = ready.error().what;
     return record;
   }
+  // What leaves by AF_PACKET meets the kernel's own rules at the device's egress once more
+  // (packet_direct_xmit()), what leaves by AF_XDP does not.
+  const bool egress = scenario.source.find("hook egress") != std::string::npos &&
+                      scenario.source.find("mtu ") == std::string::npos;  // at most a page
+  const char* const driver = egress ? "af_xdp" : "af_packet";
   const std::unique_ptr<World> world = kind == WorldKind::kernel
                                            ? make_kernel_world(*lab)
-                                           : make_engine_world(*lab, options.patience_ms);
+                                           : make_engine_world(*lab, options.patience_ms, driver);
   return Runner(scenario, *lab, *world, options).run();
 }
 

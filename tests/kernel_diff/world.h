@@ -86,7 +86,7 @@ class World {
 };
 
 std::unique_ptr<World> make_kernel_world(test::Lab& lab);
-std::unique_ptr<World> make_engine_world(test::Lab& lab, int patience_ms);
+std::unique_ptr<World> make_engine_world(test::Lab& lab, int patience_ms, const char* driver);
 
 // `tc -s` of a stat report (observe/stat.h).
 void count_disciplines(const nlohmann::ordered_json& report, Counters& to);

@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 #include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -43,6 +46,24 @@ void sync_device(const std::string& name) {
   name.copy(request.ifr_name, IFNAMSIZ - 1);
   request.ifr_data = reinterpret_cast<char*>(&value);
   (void)ioctl(fd, SIOCETHTOOL, &request);
+  close(fd);
+}
+
+// The kernel forgets this namespace's connections (IPCTNL_MSG_CT_DELETE of everything), which
+// outlive the ruleset that had them tracked.
+void forget_connections() {
+  const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+  if (fd < 0) return;
+  struct {
+    nlmsghdr header;
+    nfgenmsg family;
+  } request{};
+  request.header.nlmsg_len = sizeof request;
+  request.header.nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE;
+  request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+  request.family.nfgen_family = AF_INET;
+  char answer[256];
+  if (send(fd, &request, sizeof request, 0) > 0) (void)recv(fd, answer, sizeof answer, 0);
   close(fd);
 }
 
@@ -134,7 +155,10 @@ Result<void> Lab::reset() {
       (void)run({"ethtool", "-K", link, "tx", "on", "sg", "on", "gso", "on", "tx-udp-segmentation",
                  "on"});
   }
-  if (touched.ruleset) (void)run({"nft", "flush", "ruleset"});
+  if (touched.ruleset) {
+    (void)run({"nft", "flush", "ruleset"});
+    forget_connections();
+  }
   if (touched.peer) {
     const InNetNs there(peer_);
     std::string far = "rule add pref 5 ipproto udp blackhole\n";
