@@ -205,8 +205,8 @@ class RuleAuthor {
         return fmt::format("ip daddr set {}", rnd_.pick({"10.77.0.2", "10.78.0.2", "10.1.2.3"}));
       case 12: return fmt::format("udp checksum set 0");
       case 13:
-        return fmt::format("@th,{},{} set {}", rnd_.pick({64, 80, 800}), rnd_.pick({16, 32}),
-                           rnd_.between(0, 65535));
+        return fmt::format("meta l4proto udp @th,{},{} set {}", rnd_.pick({64, 80, 800}),
+                           rnd_.pick({16, 32}), rnd_.between(0, 65535));
       case 14: return fmt::format("ip saddr set {}", rnd_.pick({"10.77.0.1", "10.77.0.8"}));
       case 15: return egress() ? "log" : fmt::format("ct mark set {}", mark());
       case 16: return egress() ? "log" : "ct mark set meta mark";
