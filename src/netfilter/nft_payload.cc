@@ -166,6 +166,7 @@ NftPayload::NftPayload(std::uint8_t base, std::uint16_t offset, std::uint8_t len
 }
 
 void NftPayload::eval(NftRegs& regs, NftPkt& pkt) const {
+  if (fast == NftFast::payload && eval_fast(regs, pkt)) return;
   if (len_ % 4 != 0) regs.data[dreg_ + len_ / 4U] = 0;
   const auto base = payload_base(pkt, base_);
   std::array<std::uint8_t, 64> bytes{};

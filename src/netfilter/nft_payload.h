@@ -13,13 +13,14 @@ class NftPayload final : public NfExpr {
   NftDepends depends() const override;
   std::string words(const NftRegs& regs) const override;
 
-  // nft_payload_fast_eval(): 1, 2 or 4 bytes of the linear part; false: eval() must do it.
+  // nft_payload_fast_eval(): 1, 2 or 4 bytes of the linear part; false: eval() must do it. As in
+  // the kernel it takes a later fragment's first bytes for the transport header.
   bool eval_fast(NftRegs& regs, const NftPkt& pkt) const {
     const std::uint8_t* p = nullptr;
     if (base_ == 1) {  // NFT_PAYLOAD_NETWORK_HEADER
       p = pkt.skb.network();
     } else {
-      if (!pkt.l4proto || pkt.fragoff != 0) return false;
+      if (!pkt.l4proto) return false;
       p = pkt.skb.data + pkt.thoff;
     }
     if (p + offset_ + len_ > pkt.skb.tail) return false;
