@@ -64,9 +64,9 @@ bool burst(rte_mbuf** m, std::size_t n) {
 
 DpdkSender::DpdkSender() {
   std::string cpu = std::to_string(std::max(0, sched_getcpu()));
-  std::vector<std::string> words = {
-      "bench", "--no-huge", "--no-pci",    "-m", "64",     "--in-memory", "--no-telemetry",
-      "-l",    cpu,         "--log-level", "1",  "--vdev", "net_null0"};
+  std::vector<std::string> words = {"bench", "--no-huge",     "--no-pci",       "-m",
+                                    "64",    "--no-shconf",   "--no-telemetry", "-l",
+                                    cpu,     "--log-level=1", "--vdev",         "net_null0"};
   std::vector<char*> args;
   for (std::string& w : words) args.push_back(w.data());
   if (rte_eal_init(static_cast<int>(args.size()), args.data()) < 0) {

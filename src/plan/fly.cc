@@ -137,11 +137,16 @@ bool fly_pieces(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const 
 }
 
 SkbPtr reserve_frame(Net& net, std::size_t len) {
-  Skb* skb = net.this_cpu().pool.get(kPlanHeadroom + kPlanIpUdp + len);
+  constexpr std::size_t kBefore = kPlanHeadroom + kPlanIpUdp;
+  Skb* skb = net.this_cpu().pool.take(kBefore + len);
   if (skb == nullptr) return nullptr;
+  // What its owner and its end look at; the flight says the rest.
   skb->net = &net;
-  skb->reserve(kPlanHeadroom + kPlanIpUdp);
-  skb->put(len);
+  skb->sk = nullptr;
+  skb->frag_list = nullptr;
+  skb->head = SkbPool::bytes_of(*skb);
+  skb->data = skb->head + kBefore;
+  skb->tail = skb->end = skb->data + len;
   return SkbPtr(skb);
 }
 
