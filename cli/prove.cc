@@ -29,6 +29,7 @@ exit status: 0 they agree; 1 they differ; 3 the prediction is unknown)";
 Result<Proof> prove_one(Observer& observer, std::span<const std::string> words) {
   const auto question = question_of(words);
   if (!question) return std::unexpected(question.error());
+  if (question->flow.to6) return fail("over IPv4 only in this version; explain speaks IPv6");
   Net net(Net::Options{});
   const auto report = import_namespace(net, {});
   if (!report) return std::unexpected(report.error());

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <linux/filter.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 #include "explain/socket_options.h"
 #include "explain/trace_text.h"
 #include "neigh/neighbour.h"
+#include "route/ip6_route.h"
 #include "route/ip_route.h"
 #include "udp/udp_table.h"
 
@@ -62,15 +64,17 @@ bool stopped() { return stop_signals != 0; }
 struct Sender::KernelPort {
   int fd = -1;
   SockAddr4 local;
+  SockAddr6 local6;
   ~KernelPort() {
     if (fd >= 0) ::close(fd);
   }
   std::expected<void, SendFailure> take(const FlowQuestion& q) {
-    fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    fd = ::socket(q.to6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return failure(fmt::format("socket: {}", errno_text(errno)));
     sock_filter nothing{BPF_RET | BPF_K, 0, 0, 0};
     const sock_fprog keep_nothing{1, &nothing};
     (void)::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &keep_nothing, sizeof keep_nothing);
+    if (q.to6) return take6(q);
     sockaddr_in sin{};
     sin.sin_family = AF_INET;
     sin.sin_addr.s_addr = htonl(q.from.value_or(Ip4{}).host);
@@ -86,7 +90,31 @@ struct Sender::KernelPort {
     local.port = ntohs(sin.sin_port);
     return {};
   }
+  std::expected<void, SendFailure> take6(const FlowQuestion& q) {
+    const Ip6 from = q.from6.value_or(Ip6{});
+    sockaddr_in6 sin{};
+    sin.sin6_family = AF_INET6;
+    from.store(sin.sin6_addr.s6_addr);
+    sin.sin6_port = htons(q.from_port);
+    sin.sin6_scope_id = q.from_scope.empty() ? 0 : if_nametoindex(q.from_scope.c_str());
+    auto* address = reinterpret_cast<sockaddr*>(&sin);
+    if (::bind(fd, address, sizeof sin) != 0)
+      return failure(fmt::format("from [{}]:{}: bind fails with {}", from.str(), q.from_port,
+                                 errno_text(errno)));
+    socklen_t len = sizeof sin;
+    if (::getsockname(fd, address, &len) != 0)
+      return failure(fmt::format("getsockname: {}", errno_text(errno)));
+    local6 = {from, ntohs(sin.sin6_port), 0, sin.sin6_scope_id};
+    return {};
+  }
 };
+
+namespace {
+std::string to_words(const FlowQuestion& q) {
+  return q.to6 ? fmt::format("to [{}]:{}", q.to6->str(), q.to_port)
+               : fmt::format("to {}:{}", q.to.str(), q.to_port);
+}
+}  // namespace
 
 Sender::Sender(SendOptions options) : options_(std::move(options)), net_(Net::Options{}) {}
 
@@ -143,6 +171,12 @@ Result<void> Sender::check_destination() {
   const RcuReader reader;
   const NetDevice* lo = net_.dev->loopback();
   if (lo == nullptr || options_.devices.contains(lo->name())) return {};
+  if (const auto& six = options_.question.to6)
+    return !six->is_any() && !ipv6_chk_addr(net_, *six, nullptr)
+               ? Result<void>()
+               : fail(fmt::format("to {}: it is this host itself, whose sockets the engine cannot "
+                                  "reach",
+                                  six->str()));
   if (!to.is_zero() && inet_addr_type(net_, to) != RouteType::local) return {};
   return fail(fmt::format(
       "to {}: it is this host itself, whose sockets the engine cannot reach; --device {}=loopback "
@@ -153,10 +187,18 @@ Result<void> Sender::check_destination() {
 std::expected<void, SendFailure> Sender::open_socket() {
   kernel_port_ = std::make_unique<KernelPort>();
   if (auto taken = kernel_port_->take(options_.question); !taken) return taken;
-  sk_ = inet_create(net_, ::geteuid());
+  const bool six = options_.question.to6.has_value();
+  sk_ = six ? inet6_create(net_, ::geteuid()) : inet_create(net_, ::geteuid());
   if (auto set = set_socket_options(*sk_, options_.question); !set)
     return failure(
         fmt::format("{} fails with {}", set.error().call, errno_text(set.error().error.code)));
+  if (six) {
+    if (auto bound = inet6_bind(*sk_, kernel_port_->local6); !bound)
+      return failure(fmt::format("from [{}]:{}: bind fails with {}",
+                                 kernel_port_->local6.addr.str(), kernel_port_->local6.port,
+                                 errno_text(bound.error().code)));
+    return {};
+  }
   if (auto bound = inet_bind(*sk_, kernel_port_->local); !bound)
     return failure(fmt::format("from {}:{}: bind fails with {}", kernel_port_->local.addr.str(),
                                kernel_port_->local.port, errno_text(bound.error().code)));
@@ -183,21 +225,33 @@ Result<void> Sender::service(Nanos wait, int also_fd) {
 // The kernel resolves in the time of a round trip; sending on would only fill the queue that waits,
 // which drops its oldest when it is full. Once in vain is enough.
 Result<void> Sender::wait_for_neighbours() {
-  if (!patient_ || net_.neigh->queued() == 0) return {};
+  if (!patient_ || (net_.neigh->queued() + net_.neigh6->queued()) == 0) return {};
   const Nanos until = net_.clock.now() + kDrain;
   const std::uint64_t dropped = net_.totals().dropped;
-  while (net_.neigh->queued() > 0 && net_.clock.now() < until && !stopped()) {
+  while ((net_.neigh->queued() + net_.neigh6->queued()) > 0 && net_.clock.now() < until &&
+         !stopped()) {
     if (auto served = service(until - net_.clock.now()); !served) return served;
     once_a_second(nullptr);
   }
-  patient_ = net_.neigh->queued() == 0 && net_.totals().dropped == dropped;
+  patient_ =
+      (net_.neigh->queued() + net_.neigh6->queued()) == 0 && net_.totals().dropped == dropped;
   return {};
 }
 
 std::expected<void, SendFailure> Sender::send_one(std::span<const std::uint8_t> payload) {
   const iovec iov{const_cast<std::uint8_t*>(payload.data()), payload.size()};
   MsgHdr msg;
-  msg.name = SockAddr4{options_.question.to, options_.question.to_port};
+  const FlowQuestion& q = options_.question;
+  SockAddr6 to6;
+  if (q.to6) {
+    const RcuReader reader;
+    const NetDevice* scope = net_.dev->by_name(q.to_scope);
+    to6 = {*q.to6, q.to_port, 0, scope != nullptr ? static_cast<std::uint32_t>(scope->ifindex) : 0};
+    msg.name6 = &to6;
+    msg.namelen = sizeof(sockaddr_in6);
+  } else {
+    msg.name = SockAddr4{q.to, q.to_port};
+  }
   msg.iov = {&iov, 1};
   msg.flags = MSG_DONTWAIT;  // the namespace must be followed while there is no room
   for (;;) {
@@ -210,8 +264,7 @@ std::expected<void, SendFailure> Sender::send_one(std::span<const std::uint8_t> 
       continue;
     }
     failures_.call_failed(options_.question, payload.size(), sent.error().code);
-    const std::string to =
-        fmt::format("to {}:{}", options_.question.to.str(), options_.question.to_port);
+    const std::string to = to_words(q);
     if (sent.error().is_unknown())
       return std::unexpected(
           SendFailure{fmt::format("{}: not implemented here: {}", to, net_.last_unknown()), true});

@@ -9,6 +9,7 @@
 #include "neigh/neighbour.h"
 #include "netfilter/nf_hook.h"
 #include "route/fib.h"
+#include "route/fib6.h"
 #include "route/fib_exceptions.h"
 #include "route/fib_rules.h"
 #include "route/nexthop.h"
@@ -49,11 +50,14 @@ Net::Net(const Options& options)
       random(options.seed),
       dev(std::make_unique<DevTable>(*this)),
       nf(std::make_unique<NfHooks>(*this)),
-      rules(std::make_unique<FibRules>(*this)),
+      rules(std::make_unique<FibRules>(*this, FibRules::Family::inet)),
       nexthops(std::make_unique<Nexthops>(*this)),
       fib(std::make_unique<FibTables>(*this)),
       exceptions(std::make_unique<FibExceptions>(*this)),
-      neigh(std::make_unique<NeighTable>(*this)),
+      neigh(std::make_unique<NeighTable>(*this, NeighTable::Family::inet)),
+      rules6(std::make_unique<FibRules>(*this, FibRules::Family::inet6)),
+      fib6(std::make_unique<Fib6Tables>(*this)),
+      neigh6(std::make_unique<NeighTable>(*this, NeighTable::Family::inet6)),
       udp(std::make_unique<UdpTable>()),
       frags(std::make_unique<IpFrags>(*this)) {
   ip_id.store(random.u32(), std::memory_order_relaxed);
@@ -113,6 +117,7 @@ void Net::set_obstacles(std::vector<Obstacle> obstacles) {
 
 std::size_t Net::poll() {
   neigh->reap();
+  neigh6->reap();
   std::size_t done = timers.run(*this, clock.now());
   const RcuReader reader;
   for (NetDevice* d : dev->all()) {
@@ -179,7 +184,7 @@ CounterTotals Net::totals() const {
     }
   }
   const RcuReader reader;
-  t.queued = dev->queued() + neigh->queued();
+  t.queued = dev->queued() + neigh->queued() + neigh6->queued();
   return t;
 }
 

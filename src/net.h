@@ -40,6 +40,7 @@ class FibRules;
 class Nexthops;
 class FibExceptions;
 class NeighTable;
+class Fib6Tables;
 class NfHooks;
 class UdpTable;
 class IpFrags;
@@ -125,7 +126,10 @@ class Net {
   const std::unique_ptr<Nexthops> nexthops;
   const std::unique_ptr<FibTables> fib;
   const std::unique_ptr<FibExceptions> exceptions;
-  const std::unique_ptr<NeighTable> neigh;
+  const std::unique_ptr<NeighTable> neigh;  // arp_tbl
+  const std::unique_ptr<FibRules> rules6;
+  const std::unique_ptr<Fib6Tables> fib6;
+  const std::unique_ptr<NeighTable> neigh6;  // nd_tbl
   const std::unique_ptr<UdpTable> udp;
   const std::unique_ptr<IpFrags> frags;
 

@@ -48,6 +48,18 @@ struct Sysctls {
   int optmem_max = 131072;                              // bytes
   int igmp_max_memberships = 20;
   int igmp_max_msf = 10;
+  // net.ipv6
+  bool bindv6only = false;
+  std::uint8_t auto_flowlabels = 1;
+  bool flowlabel_state_ranges = false;
+  bool ip6_nonlocal_bind = false;
+  bool ip6_forwarding = false;      // net.ipv6.conf.all.forwarding
+  std::uint8_t ip6_hop_limit = 64;  // net.ipv6.conf.all.hop_limit
+  std::uint8_t ip6_multipath_hash_policy = 0;
+  std::uint32_t ip6_multipath_hash_fields = 0x7;
+  bool ip6_fwmark_reflect = false;
+  std::uint32_t ip6_mtu_expires = 600;  // seconds; net.ipv6.route.mtu_expires
+  bool use_optimistic = false;          // net.ipv6.conf.all.use_optimistic
   // How the kernel was built (mirror/read_kernel.cc).
   std::uint32_t hz = 250;              // CONFIG_HZ, which rounds a socket's timeouts
   std::uint32_t sk_buff = 256;         // bytes: SKB_DATA_ALIGN(sizeof(struct sk_buff))
@@ -73,7 +85,23 @@ struct InDevConf {
   friend bool operator==(const InDevConf&, const InDevConf&) = default;
 };
 
-// net.ipv4.neigh.DEV (struct neigh_parms).
+// net.ipv6.conf.DEV (struct ipv6_devconf). Nothing is folded in: `all` is asked where the kernel
+// asks it.
+struct Inet6DevConf {
+  bool disable_ipv6 = false;
+  bool forwarding = false;
+  std::uint8_t hop_limit = 64;
+  std::uint32_t mtu = 1500;  // bytes: mtu6
+  std::uint8_t use_tempaddr = 0;
+  bool optimistic_dad = false;
+  bool use_optimistic = false;
+  bool use_oif_addrs_only = false;
+  bool ignore_routes_with_linkdown = false;
+  std::uint8_t ndisc_tclass = 0;
+  friend bool operator==(const Inet6DevConf&, const Inet6DevConf&) = default;
+};
+
+// net.ipv4.neigh.DEV, net.ipv6.neigh.DEV (struct neigh_parms).
 struct NeighParms {
   std::uint32_t unres_qlen_bytes = 212992;  // bytes
   std::uint32_t mcast_solicit = 3;
@@ -88,7 +116,7 @@ struct NeighParms {
   friend bool operator==(const NeighParms&, const NeighParms&) = default;
 };
 
-// net.ipv4.neigh.default: the table's garbage collection limits.
+// net.ipv4.neigh.default, net.ipv6.neigh.default: the table's garbage collection limits.
 struct NeighGc {
   std::uint32_t thresh1 = 128;
   std::uint32_t thresh2 = 512;

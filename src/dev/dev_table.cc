@@ -50,6 +50,7 @@ struct DevTable::Map {
 NetDevice::~NetDevice() {
   delete link_.set(nullptr);
   delete in_dev_.set(nullptr);
+  delete in6_dev_.set(nullptr);
   delete taps.set(nullptr);
   delete unknown_kind.set(nullptr);
   delete egress_filters.set(nullptr);
@@ -121,6 +122,7 @@ NetDevice& DevTable::set_link(const Link& link) {
     dev->ifindex = link.ifindex;
     (void)dev->link_.set(new Link(link));
     (void)dev->in_dev_.set(new InDevice);
+    (void)dev->in6_dev_.set(new Inet6Dev);
     for (unsigned i = 0; i < std::max(link.num_tx_queues, 1U); ++i) {
       auto txq = std::make_unique<TxQueue>();
       txq->dev = dev;
@@ -179,6 +181,7 @@ void DevTable::judge_kind(NetDevice& dev) {
 void DevTable::dev_down(NetDevice& dev, bool gone) {
   dev_deactivate(dev);
   net_.neigh->flush_dev(dev.ifindex);
+  net_.neigh6->flush_dev(dev.ifindex);
   net_.fib->flush_dev(dev.ifindex, gone);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -25,6 +26,7 @@ struct DevFeatures {
   bool sg = false;          // NETIF_F_SG, tx-scatter-gather
   bool hw_csum = false;     // NETIF_F_HW_CSUM, tx-checksum-ip-generic
   bool ip_csum = false;     // NETIF_F_IP_CSUM, tx-checksum-ipv4
+  bool ipv6_csum = false;   // NETIF_F_IPV6_CSUM, tx-checksum-ipv6
   bool gso_udp_l4 = false;  // NETIF_F_GSO_UDP_L4, tx-udp-segmentation
   bool frag_list = false;   // NETIF_F_FRAGLIST
   bool lltx = false;        // NETIF_F_LLTX: no transmit lock
@@ -69,6 +71,24 @@ struct InAddr {
   std::uint32_t flags = 0;  // IFA_F_*; 1: secondary
   std::string label;
   bool secondary() const { return (flags & 1) != 0; }
+};
+
+inline constexpr std::uint32_t kIfaTemporary = 0x01;  // IFA_F_* of IPv6 addresses
+inline constexpr std::uint32_t kIfaOptimistic = 0x04;
+inline constexpr std::uint32_t kIfaHomeaddress = 0x10;
+inline constexpr std::uint32_t kIfaDeprecated = 0x20;
+inline constexpr std::uint32_t kIfaTentative = 0x40;
+
+// `ip -6 addr`: one IPv6 address of an interface.
+struct In6Addr {
+  int ifindex = 0;
+  Ip6 local;
+  Ip6 peer;  // equals local without a peer
+  std::uint8_t prefixlen = 128;
+  std::uint8_t scope = 0;   // RT_SCOPE_*
+  std::uint32_t flags = 0;  // IFA_F_*
+  std::uint8_t protocol = 0;
+  friend bool operator==(const In6Addr&, const In6Addr&) = default;
 };
 
 // `tc qdisc`: a discipline by its kind and place. `options` is the raw TCA_OPTIONS for the kinds

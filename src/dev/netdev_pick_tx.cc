@@ -11,6 +11,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/byteorder.h"
 #include "dev/netdevice.h"
@@ -18,6 +19,8 @@
 #include "net.h"
 #include "observe/trace.h"
 #include "socket/sock.h"
+#include "wire/ethernet.h"
+#include "wire/ipv6.h"
 
 namespace txp {
 namespace {
@@ -62,8 +65,19 @@ std::uint32_t skb_get_hash(Skb& skb) {
   if (skb.hash != 0) return skb.hash;
   if (skb.sk != nullptr) skb.hash = skb.sk->txhash.load(std::memory_order_relaxed);
   if (skb.hash != 0) return skb.hash;
-  std::uint64_t h = (std::uint64_t{skb.fl4.saddr.host} << 32) | skb.fl4.daddr.host;
-  h ^= ((std::uint64_t{skb.fl4.sport} << 16) | skb.fl4.dport) * 0x9e3779b97f4a7c15ULL;
+  std::uint64_t h = 0;
+  std::uint64_t ports = 0;
+  if (skb.protocol == kEthPIpv6) {
+    const Ipv6View ip(skb.network());
+    const Ip6 s = ip.saddr();
+    const Ip6 d = ip.daddr();
+    h = s.hi ^ std::rotl(s.lo, 13) ^ std::rotl(d.hi, 29) ^ std::rotl(d.lo, 47);
+    if (skb.transport() + 4 <= skb.tail) ports = load_be32(skb.transport());
+  } else {
+    h = (std::uint64_t{skb.fl4.saddr.host} << 32) | skb.fl4.daddr.host;
+    ports = (std::uint64_t{skb.fl4.sport} << 16) | skb.fl4.dport;
+  }
+  h ^= ports * 0x9e3779b97f4a7c15ULL;
   h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL;
   h = (h ^ (h >> 27)) * 0x94d049bb133111ebULL;
   skb.hash = static_cast<std::uint32_t>(h >> 32) | 1;

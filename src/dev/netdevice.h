@@ -90,6 +90,15 @@ struct InDevice {
   NeighParms arp_parms;
 };
 
+// Its IPv6 side (struct inet6_dev): immutable, republished on change.
+struct Inet6Dev {
+  std::vector<In6Addr> addrs;  // in the kernel's order: wide scopes first
+  std::vector<Ip6> mc_groups;
+  Inet6DevConf conf;
+  NeighParms nd_parms;
+  friend bool operator==(const Inet6Dev&, const Inet6Dev&) = default;
+};
+
 struct NetDevice {
   NetDevice() = default;
   ~NetDevice();
@@ -100,7 +109,9 @@ struct NetDevice {
   RcuPtr<const Link> link_;
   RcuPtr<const InDevice> in_dev_;
   const Link& link() const { return *link_; }
+  RcuPtr<const Inet6Dev> in6_dev_;
   const InDevice& in_dev() const { return *in_dev_; }
+  const Inet6Dev& in6_dev() const { return *in6_dev_; }
   const std::string& name() const { return link().name; }
   std::uint32_t flags() const { return link().flags; }
   std::uint32_t mtu() const { return link().mtu; }
@@ -147,6 +158,8 @@ class DevTable {
   void set_in_conf(int ifindex, const InDevConf& conf);
   void set_neigh_parms(int ifindex, const NeighParms& parms);
   void set_mc_groups(int ifindex, std::vector<Ip4> groups);
+  // Publishes the IPv6 side as `change` leaves it.
+  void change_inet6(int ifindex, const std::function<void(Inet6Dev&)>& change);
   // Rebuilds the device's qdisc trees from the kernel's list (roots, mq children, clsact, and what
   // hangs on classes); equal ones stay, with their packets and counts, and filters are changed in
   // place. A kind that is not implemented becomes an UnknownQdisc, which answers unknown for every

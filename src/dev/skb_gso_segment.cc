@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // UDP generic segmentation offload in software.
 // Kernel twin: net/core/gso.c (__skb_gso_segment()), net/ipv4/af_inet.c (inet_gso_segment()),
-// net/ipv4/udp_offload.c (__udp_gso_segment()).
+// net/ipv4/udp_offload.c (__udp_gso_segment()), net/ipv6/ip6_offload.c (ipv6_gso_segment()).
 //
 // Differs: only what UDP_SEGMENT on this host makes: no tunnels, no received packets (fraglist
 // GRO). As in the kernel, the IP id counts up by one a segment, also with DF set, and a packet that
@@ -17,6 +17,7 @@
 #include "observe/counters.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 #include "wire/udp.h"
 
 namespace txp {
@@ -55,19 +56,23 @@ class Reader {
 SkbPtr udp_gso_segment(Net& net, const Skb& skb) {
   const auto headers = static_cast<std::size_t>(skb.transport() - skb.data) + kUdpHlen;
   const std::size_t mss = skb.gso_size;
-  if (skb.gso_type != GsoType::udp_l4 || skb.protocol != kEthPIp || mss == 0 ||
+  const bool v6 = skb.protocol == kEthPIpv6;
+  if (skb.gso_type != GsoType::udp_l4 || (skb.protocol != kEthPIp && !v6) || mss == 0 ||
       skb.ip_summed != IpSummed::partial || skb.csum_start != skb.transport_header ||
       skb.headlen() < headers || skb.len <= headers + mss || skb.network() < skb.data)
     return nullptr;
   const auto ip = Ipv4Header::parse({skb.network(), skb.tail});
+  const auto ip6 = Ipv6Header::parse({skb.network(), skb.tail});
   const auto udp = UdpHeader::parse({skb.transport(), skb.tail});
-  if (!ip || !udp || skb.network() + ip->hlen() != skb.transport()) return nullptr;
+  if (!udp || (v6 ? !ip6 || skb.network() + kIpv6Hlen > skb.transport()
+                  : !ip || skb.network() + ip->hlen() != skb.transport()))
+    return nullptr;
   const auto network = static_cast<std::size_t>(skb.network() - skb.data);
   const std::size_t transport = headers - kUdpHlen;
 
   Reader payload(skb, skb.data + headers);
   std::size_t left = skb.len - headers;
-  std::uint16_t id = ip->id;
+  std::uint16_t id = v6 ? std::uint16_t{0} : ip->id;
   std::uint64_t segments = 0;
   SkbPtr first;
   Skb* last = nullptr;
@@ -92,17 +97,24 @@ SkbPtr udp_gso_segment(Net& net, const Skb& skb) {
     std::memcpy(bytes, skb.data, headers);
     payload.copy(bytes + headers, n);
 
-    Ipv4View view(seg->network());
-    view.set_tot_len(static_cast<std::uint16_t>(headers - network + n));
-    view.set_id(id++);
-    view.send_check();
+    const std::size_t packet = headers - network + n;
+    if (v6) {
+      Ipv6View(seg->network()).set_payload_len(static_cast<std::uint16_t>(packet - kIpv6Hlen));
+    } else {
+      Ipv4View view(seg->network());
+      view.set_tot_len(static_cast<std::uint16_t>(packet));
+      view.set_id(id++);
+      view.send_check();
+    }
     UdpHeader h = *udp;
     h.len = static_cast<std::uint16_t>(kUdpHlen + n);
     h.check = 0;
     h.emit(seg->transport());
     const std::span<const std::uint8_t> datagram{seg->transport(), h.len};
-    h.check = csum_fold(csum_tcpudp_nofold(ip->saddr.host, ip->daddr.host, h.len, kIpProtoUdp,
-                                           csum_partial(datagram, 0)));
+    const Csum sum = csum_partial(datagram, 0);
+    h.check =
+        csum_fold(v6 ? csum_ipv6_nofold(ip6->saddr, ip6->daddr, h.len, kIpProtoUdp, sum)
+                     : csum_tcpudp_nofold(ip->saddr.host, ip->daddr.host, h.len, kIpProtoUdp, sum));
     if (h.check == 0) h.check = kCsumMangled0;
     h.emit(seg->transport());
 

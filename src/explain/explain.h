@@ -17,6 +17,7 @@
 #include "path.h"
 #include "skb/drop_reason.h"
 #include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -59,8 +60,20 @@ struct Explanation {
     std::optional<Ip4> src;              // nothing: not decided before the end
     std::optional<std::uint16_t> sport;  // nothing: random
     Ip4 dst;
+    std::optional<Ip6> src6;  // of an IPv6 flow, instead
+    std::optional<Ip6> dst6;
     std::uint16_t dport = 0;
     std::size_t len = 0;  // payload bytes
+    std::optional<std::string> src_text() const {
+      if (src6) return src6->str();
+      return src ? std::optional(src->str()) : std::nullopt;
+    }
+    std::string dst_text() const { return dst6 ? dst6->str() : dst.str(); }
+    // As it stands before ":PORT".
+    std::string dst_host() const { return dst6 ? "[" + dst6->str() + "]" : dst.str(); }
+    std::string src_host() const {
+      return src6 ? "[" + src6->str() + "]" : src ? src->str() : dst6 ? "[*]" : "*";
+    }
   };
   Flow flow;
   std::vector<ReportStage> stages;  // in the order they were walked

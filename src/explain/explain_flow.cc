@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <netinet/in.h>
+
 #include <algorithm>
 #include <mutex>
 
@@ -10,7 +12,7 @@
 #include "net.h"
 #include "netfilter/nf_hook.h"
 #include "observe/trace.h"
-#include "socket/sock.h"
+#include "socket/inet6_sock.h"
 #include "softirq/net_tx_action.h"
 #include "tcp/tcp.h"
 
@@ -28,12 +30,28 @@ void seal(Net& net) {
   net.neigh->owner = NeighOwner::kernel;
   net.neigh->ask_kernel = nullptr;
   net.neigh->confirm_kernel = nullptr;
+  net.neigh6->owner = NeighOwner::kernel;
+  net.neigh6->ask_kernel6 = nullptr;
+  net.neigh6->confirm_kernel6 = nullptr;
   for (NetDevice* dev : net.dev->all())
     if (!dev->features.stacked && dynamic_cast<const CaptureDriver*>(dev->driver.get()) == nullptr)
       net.dev->attach(*dev, std::make_unique<CaptureDriver>());
 }
 
+std::uint32_t scope_id(Net& net, const std::string& dev) {
+  if (dev.empty()) return 0;
+  const RcuReader reader;
+  const NetDevice* d = net.dev->by_name(dev);
+  return d != nullptr ? static_cast<std::uint32_t>(d->ifindex) : ~std::uint32_t{0};
+}
+
 SocketCall bind(Sock& sk, const FlowQuestion& q) {
+  if (q.from6) {
+    const SockAddr6 from{*q.from6, q.from_port, 0, scope_id(sk.net, q.from_scope)};
+    if (auto bound = inet6_bind(sk, from); !bound)
+      return std::unexpected(FailedCall{bound.error(), "bind"});
+    return {};
+  }
   if (!q.from) return {};
   if (auto bound = inet_bind(sk, SockAddr4{*q.from, q.from_port}); !bound)
     return std::unexpected(FailedCall{bound.error(), "bind"});
@@ -50,7 +68,14 @@ std::optional<Errno> call(Net& net, Sock& sk, const FlowQuestion& q,
   }
   const iovec iov{const_cast<std::uint8_t*>(payload.data()), payload.size()};
   MsgHdr msg;
-  msg.name = to;
+  SockAddr6 to6;
+  if (q.to6) {
+    to6 = {*q.to6, q.to_port, 0, scope_id(net, q.to_scope)};
+    msg.name6 = &to6;
+    msg.namelen = sizeof(sockaddr_in6);
+  } else {
+    msg.name = to;
+  }
   msg.iov = {&iov, 1};
   msg.flags = MSG_DONTWAIT;
   msg.trace = &trace;
@@ -70,6 +95,17 @@ std::optional<Ip4> source_of(const Explanation& x, const FlowQuestion& q) {
   return std::nullopt;
 }
 
+std::optional<Ip6> source6_of(const Explanation& x, const FlowQuestion& q) {
+  for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s) {
+    if (s->stage != Stage::ip6_dst_lookup_flow) continue;
+    for (const auto& [key, value] : s->out)
+      if (const auto* text = std::get_if<std::string>(&value); key == "src" && text != nullptr)
+        if (const auto ip = Ip6::parse(*text); ip && !ip->is_any()) return ip;
+  }
+  if (q.from6 && !q.from6->is_any() && !q.from6->is_multicast()) return q.from6;
+  return std::nullopt;
+}
+
 // Where a failed call ended: the deepest stage that says so, else the last one.
 std::optional<Stage> failed_stage(const Explanation& x) {
   for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s)
@@ -82,6 +118,7 @@ std::optional<Stage> failed_stage(const Explanation& x) {
 void discard_waiting(Net& net) {
   const std::lock_guard guard(net.rtnl);
   net.neigh->flush_waiting();
+  net.neigh6->flush_waiting();
   net.retired.flush();
 }
 
@@ -120,6 +157,7 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
   Explanation x;
   x.flow.proto = q.proto;
   x.flow.dst = q.to;
+  x.flow.dst6 = q.to6;
   x.flow.dport = q.to_port;
   x.flow.len = payload.size();
   seal(net);
@@ -128,7 +166,8 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
   Trace trace(net.clock);
   std::vector<ReportObject> options;
   {
-    const SockPtr sk(inet_create(net, q.uid.value_or(caller_uid)));
+    const std::uint32_t uid = q.uid.value_or(caller_uid);
+    const SockPtr sk(q.to6 ? inet6_create(net, uid) : inet_create(net, uid));
     SocketCall ready = set_socket_options(*sk, q, &options);
     if (ready) ready = bind(*sk, q);
     if (!ready) {
@@ -153,11 +192,16 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
     }
   }
   // The first to read the socket's options.
-  const Stage reader = q.proto == FlowProto::udp ? Stage::udp_sendmsg : Stage::tcp_v4_connect;
+  const Stage reader = q.to6                       ? Stage::udpv6_sendmsg
+                       : q.proto == FlowProto::udp ? Stage::udp_sendmsg
+                                                   : Stage::tcp_v4_connect;
   if (const auto s = std::ranges::find(x.stages, reader, &ReportStage::stage); s != x.stages.end())
     s->by.insert(s->by.begin(), options.begin(), options.end());
   judge(x, trace, totals.queued > 0);
-  x.flow.src = source_of(x, q);
+  if (q.to6)
+    x.flow.src6 = source6_of(x, q);
+  else
+    x.flow.src = source_of(x, q);
   if (q.from_port != 0) x.flow.sport = q.from_port;
   x.masked = trace.masked_fields();
   const std::string sport = std::string(name(q.proto)) + ".sport";

@@ -44,8 +44,8 @@ void explain_failure(Failure& f, std::size_t len) {
 }
 
 bool same_place(const FlowQuestion& a, const FlowQuestion& b) {
-  return a.to == b.to && a.to_port == b.to_port && a.from == b.from && a.from_port == b.from_port &&
-         a.oif == b.oif && a.mark == b.mark;
+  return a.to == b.to && a.to6 == b.to6 && a.from6 == b.from6 && a.to_port == b.to_port &&
+         a.from == b.from && a.from_port == b.from_port && a.oif == b.oif && a.mark == b.mark;
 }
 
 }  // namespace

@@ -28,7 +28,12 @@ Result<void> number(std::string_view word, std::string_view text, std::uint64_t 
 Result<void> from(FlowQuestion& q, std::string_view text) {
   const auto a = parse_addr_port(text);
   if (!a) return fail(fmt::format("from {}: {}", text, a.error().what));
-  q.from = a->addr;
+  if (a->addr6) {
+    q.from6 = a->addr6;
+    q.from_scope = a->scope;
+  } else {
+    q.from = a->addr;
+  }
   q.from_port = a->port.value_or(0);
   return {};
 }
@@ -38,6 +43,8 @@ Result<void> to(FlowQuestion& q, std::string_view text) {
   if (!a) return fail(fmt::format("to {}: {}", text, a.error().what));
   if (!a->port) return fail(fmt::format("to {0}: the port is missing, write to {0}:PORT", text));
   q.to = a->addr;
+  q.to6 = a->addr6;
+  q.to_scope = a->scope;
   q.to_port = *a->port;
   return {};
 }
@@ -118,13 +125,40 @@ std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t m
   return n;
 }
 
+Result<AddrPort> parse_addr_port6(std::string_view text) {
+  AddrPort result;
+  std::string_view addr = text;
+  if (text.starts_with('[')) {
+    const auto close = text.find(']');
+    if (close == std::string_view::npos) return fail("the bracket is not closed");
+    addr = text.substr(1, close - 1);
+    const std::string_view rest = text.substr(close + 1);
+    if (!rest.empty()) {
+      const auto n = rest.starts_with(':') ? parse_number(rest.substr(1), 65535) : std::nullopt;
+      if (!n) return fail(fmt::format("port {}: a number from 0 to 65535 is wanted", rest));
+      result.port = static_cast<std::uint16_t>(*n);
+    }
+  }
+  if (const auto percent = addr.find('%'); percent != std::string_view::npos) {
+    result.scope = addr.substr(percent + 1);
+    addr = addr.substr(0, percent);
+    if (result.scope.empty() || result.scope.size() > 15)
+      return fail("behind % a device's name of 1 to 15 characters is wanted");
+  }
+  result.addr6 = Ip6::parse(addr);
+  if (!result.addr6) return fail("an IPv6 address as [2001:db8::1]:53 is wanted");
+  return result;
+}
+
 Result<AddrPort> parse_addr_port(std::string_view text) {
+  const auto first = text.find(':');
+  if (text.starts_with('[') ||
+      (first != std::string_view::npos && text.find(':', first + 1) != std::string_view::npos))
+    return parse_addr_port6(text);
   AddrPort result;
   std::string_view addr = text;
   const auto colon = text.find(':');
   if (colon != std::string_view::npos) {
-    if (text.find(':', colon + 1) != std::string_view::npos)
-      return fail("IPv6 is not in this version, only IPv4");
     const std::string_view port = text.substr(colon + 1);
     const auto n = parse_number(port, 65535);
     if (!n) return fail(fmt::format("port {}: a number from 0 to 65535 is wanted", port));
@@ -169,6 +203,9 @@ Result<FlowQuestion> parse_flow_question(std::span<const std::string> words, Pay
     return false;
   };
   if (!given("to")) return fail("the destination is missing, write to ADDR:PORT");
+  if (q.to6 ? q.from.has_value() : q.from6.has_value())
+    return fail("from and to are of different families, give both as IPv4 or both as IPv6");
+  if (q.to6 && proto == FlowProto::tcp) return fail("tcp is asked over IPv4 only in this version");
   if (q.len && !q.data.empty()) return fail("len and data exclude each other, give one");
   return q;
 }

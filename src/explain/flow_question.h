@@ -16,6 +16,7 @@
 
 #include "base/result.h"
 #include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -31,11 +32,16 @@ struct FlowQuestion {
   std::uint16_t from_port = 0;  // 0: the kernel chooses
   Ip4 to;
   std::uint16_t to_port = 0;
+  // Of an IPv6 datagram, instead; a scope ("fe80::2%eth0") names its device.
+  std::optional<Ip6> from6;
+  std::optional<Ip6> to6;
+  std::string from_scope;
+  std::string to_scope;
   std::string oif;                    // SO_BINDTODEVICE; "": not bound
   std::optional<std::uint32_t> mark;  // SO_MARK
-  std::optional<std::uint8_t> tos;    // IP_TOS
-  std::optional<std::uint8_t> ttl;    // IP_TTL and IP_MULTICAST_TTL
-  std::optional<int> df;              // IP_MTU_DISCOVER: IP_PMTUDISC_*
+  std::optional<std::uint8_t> tos;    // IP_TOS, IPV6_TCLASS
+  std::optional<std::uint8_t> ttl;    // IP_TTL and IP_MULTICAST_TTL; IPV6_UNICAST_HOPS and its kin
+  std::optional<int> df;              // IP_MTU_DISCOVER, IPV6_MTU_DISCOVER: IP_PMTUDISC_*
   std::optional<std::uint16_t> gso;   // UDP_SEGMENT, payload bytes a segment
   bool broadcast = false;             // SO_BROADCAST
   std::optional<std::uint32_t> uid;   // the socket's owner
@@ -59,9 +65,11 @@ enum class PayloadWords : bool { no, yes };
 
 // A whole number, decimal or 0x, at most `max`.
 std::optional<std::uint64_t> parse_number(std::string_view text, std::uint64_t max);
-// "10.0.0.1:53".
+// "10.0.0.1:53", "[2001:db8::1]:53", "[fe80::1%eth0]:53", "2001:db8::1".
 struct AddrPort {
   Ip4 addr;
+  std::optional<Ip6> addr6;
+  std::string scope;
   std::optional<std::uint16_t> port;
 };
 [[nodiscard]] Result<AddrPort> parse_addr_port(std::string_view text);

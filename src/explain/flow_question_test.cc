@@ -69,7 +69,10 @@ TEST(FlowQuestion, WrongWordsAreNamed) {
   EXPECT_THAT(why("to 10.0.0.2:53 colour red"), HasSubstr("colour: unknown word"));
   EXPECT_THAT(why("to 10.0.0.2:53 to 10.0.0.3:53"), HasSubstr("given twice"));
   EXPECT_THAT(why("to 10.0.0.2:99999"), HasSubstr("port 99999"));
-  EXPECT_THAT(why("to fe80::1:53"), HasSubstr("IPv6"));
+  EXPECT_THAT(why("to fe80::1:53"), HasSubstr("port"));
+  EXPECT_THAT(why("to [fe80::g]:53"), HasSubstr("IPv6"));
+  EXPECT_THAT(why("to [fe80::1"), HasSubstr("bracket"));
+  EXPECT_THAT(why("from 10.0.0.1 to [fe80::1]:53"), HasSubstr("families"));
   EXPECT_THAT(why("to localhost:53"), HasSubstr("IPv4 address"));
   EXPECT_THAT(why("to 10.0.0.2:53 tos 256"), HasSubstr("0 to 255"));
   EXPECT_THAT(why("to 10.0.0.2:53 tos -1"), HasSubstr("0 to 255"));

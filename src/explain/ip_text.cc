@@ -98,6 +98,10 @@ std::string prefix_text(const Prefix4& p) {
   return p.len == 32 ? p.addr.str() : fmt::format("{}/{}", p.addr.str(), p.len);
 }
 
+std::string prefix_text(const Prefix6& p) {
+  return p.len == 128 ? p.addr.str() : fmt::format("{}/{}", p.addr.str(), p.len);
+}
+
 std::string proto_name(std::uint8_t proto) {
   protoent entry{};
   protoent* found = nullptr;
@@ -176,8 +180,9 @@ std::string ip_text(const Route& r, const DevNames& names) {
 std::string ip_text(const FibRule& r, const DevNames&) {
   std::string text;
   if (r.invert) text += "not ";
-  text += "from " + (r.src ? prefix_text(*r.src) : "all");
+  text += "from " + (r.src ? prefix_text(*r.src) : r.src6 ? prefix_text(*r.src6) : "all");
   if (r.dst) text += " to " + prefix_text(*r.dst);
+  if (r.dst6) text += " to " + prefix_text(*r.dst6);
   constexpr std::uint8_t kLegacyTosMask = 0x1c;
   const bool dscp = r.tos_mask != 0 && r.tos_mask != kLegacyTosMask;
   if (r.tos != 0 && !dscp) text += " tos " + rt_name(RtTable::dsfield, r.tos);
@@ -252,7 +257,7 @@ std::string ip_text(const NexthopSpec& n, const DevNames& names) {
 
 std::string ip_text(const NeighSpec& n, const DevNames& names) {
   constexpr std::uint8_t kRouter = 0x80, kProxy = 0x08, kExtLearned = 0x10, kOffloaded = 0x20;
-  std::string text = n.dst.str();
+  std::string text = n.dst_text();
   if (n.ifindex != 0) text += " dev " + dev_text(n.ifindex, names);
   if (n.has_lladdr) text += " lladdr " + n.lladdr.str();
   if (n.flags & kRouter) text += " router";
@@ -287,6 +292,60 @@ std::string ip_text(const InAddr& a, const DevNames& names) {
   if (a.flags & kNoPrefixRoute) text += " noprefixroute";
   if (a.flags & kAutojoin) text += " autojoin";
   if (!a.label.empty()) text += " " + a.label;
+  return text;
+}
+
+std::string ip_text(const Route6& r, const DevNames& names) {
+  std::string text;
+  if (r.type != RouteType::unicast) text = std::string(type_name(r.type)) + " ";
+  text += r.dst.str();
+  if (r.src.len != 0) text += " from " + prefix_text(r.src);
+  if (r.nhid != 0) text += fmt::format(" nhid {}", r.nhid);
+  const auto hop = [&](const NextHop6& nh) {
+    if (!nh.encap.empty()) text += "  encap " + nh.encap;
+    if (!nh.gateway.is_any()) text += " via " + nh.gateway.str();
+    if (nh.oif != 0) text += " dev " + dev_text(nh.oif, names);
+  };
+  const bool one = r.nexthops.size() == 1;
+  if (one) hop(r.nexthops[0]);
+  if (r.protocol != 3) text += " proto " + rt_name(RtTable::protos, r.protocol);
+  if (!r.prefsrc.is_any()) text += " src " + r.prefsrc.str();
+  if (r.priority != 0) text += fmt::format(" metric {}", r.priority);
+  if (one) add_flags(text, r.nexthops[0].flags);
+  add_metrics(text, r.metrics);
+  static constexpr std::array<std::string_view, 4> kPref{"medium", "high", "", "low"};
+  text += fmt::format(" pref {}", kPref[r.pref % kPref.size()]);
+  if (r.nexthops.size() > 1)
+    for (const NextHop6& nh : r.nexthops) {
+      text += " nexthop";
+      hop(nh);
+      text += fmt::format(" weight {}", nh.weight);
+      add_flags(text, nh.flags);
+    }
+  return text;
+}
+
+std::string ip_text(const In6Addr& a, const DevNames& names) {
+  struct Flag {
+    std::uint32_t bit;
+    std::string_view name;
+  };
+  // print_ifa_flags()
+  static constexpr std::array<Flag, 10> kFlags{{{0x40, " tentative"},
+                                                {0x01, " temporary"},
+                                                {0x02, " nodad"},
+                                                {0x04, " optimistic"},
+                                                {0x08, " dadfailed"},
+                                                {0x10, " home"},
+                                                {0x20, " deprecated"},
+                                                {0x100, " mngtmpaddr"},
+                                                {0x200, " noprefixroute"},
+                                                {0x800, " stable-privacy"}}};
+  std::string text = dev_text(a.ifindex, names) + " inet6 " + a.local.str();
+  if (a.peer != a.local) text += " peer " + a.peer.str();
+  text += fmt::format("/{} scope {}", a.prefixlen, rt_name(RtTable::scopes, a.scope));
+  for (const Flag& f : kFlags)
+    if ((a.flags & f.bit) != 0) text += f.name;
   return text;
 }
 

@@ -10,6 +10,7 @@
 #include "observe/trace.h"
 #include "route/fib_rules.h"
 #include "route/route.h"
+#include "route/route6.h"
 
 namespace txp {
 
@@ -29,6 +30,9 @@ std::string ip_text(const NexthopSpec& nexthop, const DevNames& names);  // `ip 
 std::string ip_text(const NeighSpec& neigh, const DevNames& names);      // `ip neigh`
 // `ip -o -4 addr`, without the index ("va inet 10.77.0.1/24 scope global va").
 std::string ip_text(const InAddr& addr, const DevNames& names);
+// The same of IPv6: `ip -6 -o route show`, `ip -o -6 addr`.
+std::string ip_text(const Route6& route, const DevNames& names);
+std::string ip_text(const In6Addr& addr, const DevNames& names);
 std::string ip_text(const Link& link, const DevNames& names);        // `ip -o link`, first half
 std::string ip_text(const QdiscSpec& qdisc, const DevNames& names);  // `tc qdisc`
 

@@ -71,6 +71,21 @@ class IpText : public testing::Test {
 };
 
 TEST_F(IpText, RoutesAsIpPrintsThem) {
+  const std::string kRoutes =
+      "ip -4 -o route show table all; ip -6 -o route show table all | grep -v '^multicast ff00'; "
+      "ip -6 -o route show table all | grep '^multicast ff00'";
+  ASSERT_TRUE(ns_.sh("ip addr add 2001:db8::1/64 dev va nodad"));
+  for (const char* route : {
+           "2001:db8:1::/48 via 2001:db8::2",
+           "2001:db8:2::/48 dev va metric 7 proto static",
+           "2001:db8:3::/48 via 2001:db8::2 mtu 1400 hoplimit 9",
+           "2001:db8:4::/48 via fe80::2 dev va pref high",
+           "unreachable 2001:db8:5::/48",
+           "blackhole 2001:db8:6::/48 table 100",
+           "2001:db8:7::/48 nexthop via 2001:db8::2 weight 3 nexthop via 2001:db8::3",
+           "default via 2001:db8::9",
+       })
+    EXPECT_TRUE(ns_.sh(std::string("ip -6 route add ") + route)) << route;
   for (const char* route : {
            "10.1.0.0/16 via 10.77.0.2",
            "10.2.0.0/16 dev va scope link",
@@ -109,12 +124,10 @@ TEST_F(IpText, RoutesAsIpPrintsThem) {
       ns_.sh("ip nexthop add id 5 via 10.77.0.2 dev va && ip nexthop add id 6 dev vb && "
              "ip nexthop add id 7 group 5,3/6 && ip route add 10.30.0.0/16 nhid 5 && "
              "ip route add 10.31.0.0/16 nhid 7 metric 9"));
-  expect_same(MessageType::new_route, "ip -4 -o route show table all", "table \\S+ ",
-              " table \\S+");
+  expect_same(MessageType::new_route, kRoutes, "table \\S+ ", " table \\S+");
   // Without carrier, and with a dead hop.
   ASSERT_TRUE(ns_.sh("ip link set vb down"));
-  expect_same(MessageType::new_route, "ip -4 -o route show table all", "table \\S+ ",
-              " table \\S+");
+  expect_same(MessageType::new_route, kRoutes, "table \\S+ ", " table \\S+");
 }
 
 TEST_F(IpText, RulesAsIpPrintsThem) {
@@ -147,7 +160,10 @@ TEST_F(IpText, RulesAsIpPrintsThem) {
            "l3mdev pref 2000",
        })
     EXPECT_TRUE(ns_.sh(std::string("ip rule add ") + rule)) << rule;
-  expect_same(MessageType::new_rule, "ip -4 rule", "( \\[detached\\]| \\[unresolved\\])");
+  for (const char* rule : {"from 2001:db8::/32 lookup 100", "to 2001:db8::1 prohibit",
+                           "ipproto udp dport 53 lookup 7", "tos 0x10 lookup 8"})
+    EXPECT_TRUE(ns_.sh(std::string("ip -6 rule add ") + rule)) << rule;
+  expect_same(MessageType::new_rule, "ip -4 rule; ip -6 rule", "( \\[detached\\]| \\[unresolved\\])");
 }
 
 TEST_F(IpText, NeighboursAsIpPrintsThem) {
@@ -162,7 +178,8 @@ TEST_F(IpText, NeighboursAsIpPrintsThem) {
            "add proxy 10.77.0.9 dev va",
        })
     EXPECT_TRUE(ns_.sh(std::string("ip neigh ") + neigh)) << neigh;
-  expect_same(MessageType::new_neigh, "ip -4 neigh show nud all; ip -4 neigh show proxy");
+  EXPECT_TRUE(ns_.sh("ip neigh add 2001:db8::9 lladdr 02:00:00:00:00:09 dev va nud permanent"));
+  expect_same(MessageType::new_neigh, "ip neigh show nud all; ip -4 neigh show proxy");
 }
 
 TEST_F(IpText, NexthopsAsIpPrintsThem) {
@@ -211,7 +228,9 @@ TEST_F(IpText, AddressesAndLinksAsIpPrintsThem) {
            "10.83.0.1/16 dev vb scope host noprefixroute",
        })
     EXPECT_TRUE(ns_.sh(std::string("ip addr add ") + addr)) << addr;
-  expect_same(MessageType::new_addr, "ip -4 -o addr", "^\\d+: | +valid_lft.*$");
+  EXPECT_TRUE(ns_.sh("ip addr add 2001:db8::1/64 dev va nodad noprefixroute"));
+  EXPECT_TRUE(ns_.sh("ip addr add 2001:db8::3 peer 2001:db8::4/128 dev va nodad"));
+  expect_same(MessageType::new_addr, "ip -o addr", "^\\d+: | +valid_lft.*$");
   ns_.sh("ip link add br0 type bridge && ip link set vb master br0 && ip link set va group 7");
   ns_.sh("ip link set vb down");
   // ip also tells that a link's other end is down.

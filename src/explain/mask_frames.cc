@@ -4,6 +4,7 @@
 #include "explain/explain.h"
 #include "explain/frame_layout.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 #include "wire/tcp.h"
 #include "wire/udp.h"
 
@@ -23,6 +24,38 @@ std::uint16_t csum_replace(std::uint16_t check, std::uint16_t from, std::uint16_
   return result == 0 ? kCsumMangled0 : result;
 }
 
+void mask_ipv6(std::span<std::uint8_t> packet, bool sport, bool label, bool frag_id) {
+  auto ip = Ipv6Header::parse(packet);
+  if (!ip) return;
+  if (label) ip->flowlabel = 0;
+  ip->emit(packet.data());
+  std::uint8_t next = ip->nexthdr;
+  std::size_t at = kIpv6Hlen;
+  bool later = false;
+  while (at + kFragHdrLen <= packet.size()) {
+    if (next == kNexthdrFragment) {
+      auto frag = FragHeader::parse(packet.subspan(at));
+      if (frag_id) frag->id = 0;
+      frag->emit(packet.data() + at);
+      later = (frag->frag_off & ~7U) != 0;
+      next = frag->nexthdr;
+      at += kFragHdrLen;
+    } else if (next == kNexthdrHop || next == kNexthdrRouting || next == kNexthdrDest) {
+      next = packet[at];
+      at += (packet[at + 1] + std::size_t{1}) * 8;
+    } else {
+      break;
+    }
+  }
+  if (!sport || later || next != kIpProtoUdp || at > packet.size()) return;
+  const std::span<std::uint8_t> transport = packet.subspan(at);
+  if (auto udp = UdpHeader::parse(transport)) {
+    if (udp->check != 0) udp->check = csum_replace(udp->check, udp->source, 0);
+    udp->source = 0;
+    udp->emit(transport.data());
+  }
+}
+
 }  // namespace
 
 void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> masked) {
@@ -36,7 +69,10 @@ void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> mas
     if (f.bytes.size() < at) continue;
     const std::span<std::uint8_t> packet = std::span(f.bytes).subspan(at);
     const auto ip = Ipv4Header::parse(packet);
-    if (!ip) continue;
+    if (!ip) {
+      mask_ipv6(packet, sport, is_masked("ip6.flowlabel"), is_masked("ip6.frag_id"));
+      continue;
+    }
     if (id) {
       Ipv4View view(packet.data());
       view.set_id(0);

@@ -66,14 +66,15 @@ std::string drawing(const Explanation& x) {
   }
   constexpr int kStep = 40;
   constexpr int kBox = 28;
-  const Walker other = x.flow.proto == FlowProto::udp ? Walker::tcp : Walker::udp;
+  const bool tcp = x.flow.proto == FlowProto::tcp;
+  const bool ipv6 = x.flow.dst6.has_value();
   const auto boxes = static_cast<int>(
-      std::ranges::count_if(kPath, [other](const StageInfo& s) { return s.walker != other; }));
+      std::ranges::count_if(kPath, [&](const StageInfo& s) { return walks(s.walker, tcp, ipv6); }));
   std::string svg = fmt::format(
       "<svg viewBox=\"0 0 300 {}\" role=\"img\" aria-label=\"The send path\">\n", boxes * kStep);
   int y = 0;
   for (std::size_t i = 0; i < kStageCount; ++i) {
-    if (kPath[i].walker == other) continue;
+    if (!walks(kPath[i].walker, tcp, ipv6)) continue;
     const Seen& at = seen[i];
     const std::string mood_class = at.times == 0     ? "off"
                                    : at.mood == "on" ? "on"

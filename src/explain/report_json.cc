@@ -66,9 +66,9 @@ Json or_null(const std::optional<T>& value, F to) {
 
 std::string explanation_json(const Explanation& x) {
   Json flow{{"proto", name(x.flow.proto)},
-            {"src", or_null(x.flow.src, [](Ip4 a) { return a.str(); })},
+            {"src", or_null(x.flow.src_text(), [](const std::string& a) { return a; })},
             {"sport", or_null(x.flow.sport, [](std::uint16_t p) { return p; })},
-            {"dst", x.flow.dst.str()},
+            {"dst", x.flow.dst_text()},
             {"dport", x.flow.dport},
             {"len", x.flow.len}};
   Json j{{"flow", std::move(flow)}, {"stages", Json::array()}};

@@ -29,7 +29,7 @@ struct ToReport {
   }
   ReportObject operator()(const NeighSpec& o) const {
     ReportObject r{"neigh", {}, ip_text(o, names)};
-    r.fields.emplace_back("dst", o.dst.str());
+    r.fields.emplace_back("dst", o.dst_text());
     add(r.fields, "dev", names(o.ifindex));
     if (o.has_lladdr)
       r.fields.emplace_back("lladdr", o.lladdr.str());
@@ -39,6 +39,15 @@ struct ToReport {
     return r;
   }
   ReportObject operator()(const InAddr& o) const {
+    ReportObject r{"address", {}, ip_text(o, names)};
+    add(r.fields, "dev", names(o.ifindex));
+    r.fields.emplace_back("local", o.local.str());
+    return r;
+  }
+  ReportObject operator()(const Route6& o) const {
+    return {"route", {{"table", std::int64_t{o.table}}}, ip_text(o, names)};
+  }
+  ReportObject operator()(const In6Addr& o) const {
     ReportObject r{"address", {}, ip_text(o, names)};
     add(r.fields, "dev", names(o.ifindex));
     r.fields.emplace_back("local", o.local.str());

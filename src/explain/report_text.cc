@@ -178,10 +178,10 @@ std::string object_line(const ReportObject& o) {
 }
 
 std::string flow_line(const Explanation& x) {
-  return fmt::format(
-      "{} {}:{} > {}:{}, {}", name(x.flow.proto), x.flow.src ? x.flow.src->str() : "*",
-      x.flow.sport ? std::to_string(*x.flow.sport) : "*", x.flow.dst.str(), x.flow.dport,
-      x.flow.proto == FlowProto::tcp ? "SYN" : fmt::format("{} bytes", x.flow.len));
+  return fmt::format("{} {}:{} > {}:{}, {}", name(x.flow.proto), x.flow.src_host(),
+                     x.flow.sport ? std::to_string(*x.flow.sport) : "*", x.flow.dst_host(),
+                     x.flow.dport,
+                     x.flow.proto == FlowProto::tcp ? "SYN" : fmt::format("{} bytes", x.flow.len));
 }
 
 std::string verdict_sentence(const Explanation& x) {

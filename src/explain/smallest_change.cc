@@ -68,7 +68,8 @@ std::string route_change(const Explanation& x, const ReportStage& s) {
       return fmt::format("ip nexthop replace id {} via GATEWAY dev DEV", field_text(o, "id"));
   }
   if (x.error && (x.error->code == ENETUNREACH || x.error->code == EHOSTUNREACH))
-    return fmt::format("ip route add {} via GATEWAY dev DEV", x.flow.dst.str());
+    return fmt::format("ip {}route add {} via GATEWAY dev DEV", x.flow.dst6 ? "-6 " : "",
+                       x.flow.dst_text());
   return {};
 }
 
@@ -95,7 +96,7 @@ std::string firewall_change(const Explanation& x, const ReportStage& s) {
     if (!field_text(*o, "chain").empty())
       return fmt::format("nft add rule {} {} {} ip daddr {} {} dport {} accept",
                          field_text(*o, "family"), field_text(*o, "table"), field_text(*o, "chain"),
-                         x.flow.dst.str(), name(x.flow.proto), x.flow.dport);
+                         x.flow.dst_text(), name(x.flow.proto), x.flow.dport);
   }
   return {};
 }

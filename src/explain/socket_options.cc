@@ -41,6 +41,23 @@ SocketCall set_socket_options(Sock& sk, const FlowQuestion& q, std::vector<Repor
   const bool tcp = q.proto == FlowProto::tcp;
   // TCP keeps the ECN bits for itself (__ip_sock_set_tos()), and multicast is nothing to it.
   const int tos = q.tos.value_or(0) & (tcp ? 0xfc : 0xff);
+  if (sk.inet6) {
+    const int hops = q.ttl.value_or(0);
+    const Option options6[] = {
+        {q.mark.has_value(), SOL_SOCKET, SO_MARK, static_cast<int>(q.mark.value_or(0)), "SO_MARK"},
+        {q.tos.has_value(), IPPROTO_IPV6, IPV6_TCLASS, q.tos.value_or(0), "IPV6_TCLASS"},
+        {q.ttl.has_value(), IPPROTO_IPV6, IPV6_UNICAST_HOPS, hops, "IPV6_UNICAST_HOPS"},
+        {q.ttl.has_value(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops, "IPV6_MULTICAST_HOPS"},
+        {q.df.has_value(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, q.df.value_or(0), "IPV6_MTU_DISCOVER"},
+        {q.gso.has_value(), IPPROTO_UDP, UDP_SEGMENT, q.gso.value_or(0), "UDP_SEGMENT"},
+    };
+    for (const Option& o : options6) {
+      if (!o.given) continue;
+      if (auto done = set_int(sk, o.level, o.option, o.value, o.text); !done) return done;
+      tell(o.text, std::to_string(static_cast<std::uint32_t>(o.value)));
+    }
+    return {};
+  }
   const Option options[] = {
       {q.mark.has_value(), SOL_SOCKET, SO_MARK, static_cast<int>(q.mark.value_or(0)), "SO_MARK"},
       {q.broadcast, SOL_SOCKET, SO_BROADCAST, 1, "SO_BROADCAST"},

@@ -6,6 +6,7 @@
 // TXPATH_DST_DISCARD (a dead route; the kernel's dst_discard_out() gives no reason), TXPATH_UNKNOWN
 // (the gate's answer).
 #include "ip/ip.h"
+#include "ip6/ip6.h"
 #include "net.h"
 #include "observe/trace.h"
 
@@ -19,6 +20,7 @@ TxResult dst_output(Net& net, SkbPtr skb) {
   switch (skb->rt.output) {
     case DstOutput::ip_output: return ip_output(net, std::move(skb));
     case DstOutput::ip_mc_output: return ip_mc_output(net, std::move(skb));
+    case DstOutput::ip6_output: return ip6_output(net, std::move(skb));
     case DstOutput::discard: break;
   }
   drop(net, Stage::dst_output, std::move(skb), DropReason::TXPATH_DST_DISCARD);

@@ -13,18 +13,13 @@
 namespace txp {
 
 // struct ipcm_cookie: what the control messages and the socket say of one datagram.
-struct IpcmCookie {
+struct IpcmCookie : SockcmCookie {
   Ip4 addr;  // source asked for; later the destination (as the kernel reuses it)
   int oif = 0;
   int ttl = 0;   // 0: not given
   int tos = -1;  // -1: not given
   std::uint16_t gso_size = 0;
-  std::uint32_t mark = 0;
-  std::uint32_t priority = 0;
-  Nanos transmit_time = 0;
-  std::uint32_t tsflags = 0;               // SO_TIMESTAMPING
-  std::optional<std::uint32_t> ts_opt_id;  // SCM_TS_OPT_ID
-  std::optional<IpOptions> opt;            // IP_RETOPTS, else the socket's
+  std::optional<IpOptions> opt;  // IP_RETOPTS, else the socket's
 };
 
 // Payload into skbs, for a datagram that goes at once. `length` counts the transport header

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "dev/netdevice.h"
+#include "ip/append.h"
 #include "ip/ip.h"
 #include "net.h"
 #include "socket/error_queue.h"
@@ -17,14 +18,7 @@
 #include "wire/udp.h"
 
 namespace txp {
-namespace {
 
-// LL_RESERVED_SPACE() of an Ethernet device: room for the hardware header, aligned to 16.
-constexpr std::uint32_t kHhLen = 32;
-constexpr std::uint32_t kKernelHhLen = 16;  // what the kernel would charge for
-
-// sock_alloc_send_skb(): waits for nothing; a full buffer is EAGAIN with sk.nospace set, and
-// sock_sendmsg() does the waiting. `charged` is what the kernel would allocate.
 SockResult<SkbPtr> sock_alloc_send_skb(Net& net, Sock& sk, std::uint32_t size,
                                        std::uint32_t charged) {
   if (const int pending = sk.sk_err.load(std::memory_order_relaxed); pending != 0) {
@@ -43,7 +37,6 @@ SockResult<SkbPtr> sock_alloc_send_skb(Net& net, Sock& sk, std::uint32_t size,
   return skb;
 }
 
-// The later parts of one datagram: up to twice the send buffer, then ENOBUFS.
 SockResult<SkbPtr> alloc_later_part(Net& net, Sock& sk, std::uint32_t size, std::uint32_t charged) {
   const std::uint64_t limit =
       2 * static_cast<std::uint64_t>(sk.sndbuf.load(std::memory_order_relaxed));
@@ -54,7 +47,6 @@ SockResult<SkbPtr> alloc_later_part(Net& net, Sock& sk, std::uint32_t size, std:
   return skb;
 }
 
-// Copies payload to the end of what `skb` holds, summing it unless the driver will.
 void take_payload(Skb& skb, IovReader& from, std::uint8_t* to, std::uint32_t n,
                   std::uint32_t offset) {
   if (skb.ip_summed == IpSummed::partial)
@@ -63,13 +55,16 @@ void take_payload(Skb& skb, IovReader& from, std::uint8_t* to, std::uint32_t n,
     skb.csum = csum_block_add(skb.csum, from.csum_and_copy(to, n), offset);
 }
 
+namespace {
+
 // Whether the kernel leaves checksums to that device.
 bool leaves_checksum(const NetDevice& dev) {
   const DevFeatures& can = dev.link().features;
   return can.hw_csum || can.ip_csum;
 }
 
-// __sock_tx_timestamp()
+}  // namespace
+
 std::uint8_t sock_tx_timestamp(std::uint32_t tsflags) {
   unsigned flags = 0;
   if ((tsflags & SOF_TIMESTAMPING_TX_SOFTWARE) != 0) flags |= kSkbTxSwTstamp;
@@ -77,8 +72,6 @@ std::uint8_t sock_tx_timestamp(std::uint32_t tsflags) {
   if ((tsflags & SOF_TIMESTAMPING_TX_HARDWARE) != 0) flags |= kSkbTxHwTstamp;
   return static_cast<std::uint8_t>(flags);
 }
-
-}  // namespace
 
 SockResult<void> ip_setup_cork(const Sock& sk, Cork& cork, const IpcmCookie& ipc,
                                const Rtable& rt) {

@@ -16,6 +16,7 @@
 #include "base/byteorder.h"
 #include "base/result.h"
 #include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -82,6 +83,10 @@ class Attrs {
   std::optional<Ip4> ip4(unsigned type) {
     const auto b = bytes(type, 4);
     return b ? std::optional(Ip4{load_be32(b->data())}) : std::nullopt;
+  }
+  std::optional<Ip6> ip6(unsigned type) {
+    const auto b = bytes(type, 16);
+    return b ? std::optional(Ip6::load(b->data())) : std::nullopt;
   }
   // An interface index: positive.
   std::optional<int> ifindex(unsigned type) {

@@ -47,6 +47,7 @@ Result<Decoded> decode_netlink(const Message& m, std::span<const std::uint8_t> p
     case MessageType::del_filter: return decode_filter(payload);
     case MessageType::new_multicast:
     case MessageType::del_multicast: return decode_multicast(payload);
+    case MessageType::new_addrlabel: return decode_addrlabel(payload);
     case MessageType::nft_table: return decode_nft_table(payload);
     case MessageType::nft_chain: return decode_nft_chain(payload, m.text);
     case MessageType::nft_rule: return decode_nft_rule(payload, m.text);

@@ -16,6 +16,7 @@
 #include "observe/trace.h"
 #include "route/fib_rules.h"
 #include "route/route.h"
+#include "route/route6.h"
 
 namespace txp {
 
@@ -33,10 +34,18 @@ struct LinkXps {
   std::vector<std::vector<std::uint32_t>> cpus;
 };
 
-// RTM_NEWMULTICAST of AF_INET.
+// RTM_NEWMULTICAST of AF_INET, and of AF_INET6.
 struct McGroup {
   int ifindex = 0;
   Ip4 group;
+};
+struct McGroup6 {
+  int ifindex = 0;
+  Ip6 group;
+};
+// An IPv6 rule, in the words of both families.
+struct FibRule6 {
+  FibRule rule;
 };
 
 // Raw: "net/ipv4/ip_forward=1".
@@ -50,6 +59,7 @@ struct XfrmPolicy {
   std::uint32_t index = 0;
   bool out = false;
   bool ipv4 = false;
+  bool ipv6 = false;
   bool is_default_block = false;
   std::string text;
 };
@@ -79,14 +89,15 @@ struct PathObstacle {
   friend bool operator==(const PathObstacle&, const PathObstacle&) = default;
 };
 
-// A message that says nothing about the IPv4 send path (another family, a bridge's FDB).
+// A message that says nothing about the send path (another family, a bridge's FDB).
 struct Irrelevant {};
 
 struct Decoded {
   std::variant<Irrelevant, Link, InAddr, Route, RouteException, FibRule, NexthopSpec, NeighSpec,
                QdiscSpec, ClassSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue,
                NftTable, NftChain, NftRule, NftSetSpec, NftElemsSpec, NftObjectSpec, XfrmPolicy,
-               ForeignHook, EgressHook, PathObstacle>
+               ForeignHook, EgressHook, PathObstacle, In6Addr, Route6, RouteException6, FibRule6,
+               McGroup6, AddrLabel>
       what;
   bool deleted = false;           // the object went
   std::uint16_t nlmsg_flags = 0;  // NLM_F_REPLACE, NLM_F_APPEND of a notification
@@ -108,6 +119,10 @@ Result<Decoded> decode_neigh(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_qdisc(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_class(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_filter(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_addr6(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_multicast6(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_route6(std::span<const std::uint8_t> payload);
+Result<Decoded> decode_addrlabel(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_nft_table(std::span<const std::uint8_t> payload);
 Result<Decoded> decode_nft_chain(std::span<const std::uint8_t> payload, std::string_view text);
 Result<Decoded> decode_nft_rule(std::span<const std::uint8_t> payload, std::string_view text);

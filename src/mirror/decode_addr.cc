@@ -13,6 +13,7 @@ namespace txp {
 Result<Decoded> decode_addr(Bytes bytes) {
   ifaddrmsg h{};
   if (take_header(bytes, h) == nullptr) return fail("cut short");
+  if (h.ifa_family == AF_INET6) return decode_addr6(bytes);
   if (h.ifa_family != AF_INET) return Decoded{};
   if (h.ifa_index == 0 || h.ifa_index > 0x7fffffff) return fail("no interface index");
   if (h.ifa_prefixlen > 32) return fail(fmt::format("prefix length {}", h.ifa_prefixlen));
@@ -36,6 +37,7 @@ Result<Decoded> decode_addr(Bytes bytes) {
 Result<Decoded> decode_multicast(Bytes bytes) {
   ifaddrmsg h{};
   if (take_header(bytes, h) == nullptr) return fail("cut short");
+  if (h.ifa_family == AF_INET6) return decode_multicast6(bytes);
   if (h.ifa_family != AF_INET) return Decoded{};
   if (h.ifa_index == 0 || h.ifa_index > 0x7fffffff) return fail("no interface index");
   Attrs<IFA_MAX> a(bytes.subspan(sizeof h), "membership");

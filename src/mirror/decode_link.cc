@@ -109,10 +109,11 @@ Result<Decoded> decode_features(Bytes bytes) {
     std::string_view name;
     bool DevFeatures::* member;
   };
-  static constexpr std::array<Named, 6> kNamed{{
+  static constexpr std::array<Named, 7> kNamed{{
       {"tx-scatter-gather", &DevFeatures::sg},
       {"tx-checksum-ip-generic", &DevFeatures::hw_csum},
       {"tx-checksum-ipv4", &DevFeatures::ip_csum},
+      {"tx-checksum-ipv6", &DevFeatures::ipv6_csum},
       {"tx-udp-segmentation", &DevFeatures::gso_udp_l4},
       {"tx-scatter-gather-fraglist", &DevFeatures::frag_list},
       {"tx-lockless", &DevFeatures::lltx},

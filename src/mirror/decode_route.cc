@@ -133,6 +133,7 @@ std::string lwtunnel_text(std::uint16_t encap_type, Bytes encap) {
 Result<Decoded> decode_route(Bytes bytes) {
   rtmsg h{};
   if (take_header(bytes, h) == nullptr) return fail("cut short");
+  if (h.rtm_family == AF_INET6) return decode_route6(bytes);
   if (h.rtm_family != AF_INET) return Decoded{};
   if (h.rtm_dst_len > 32) return fail(fmt::format("prefix length {}", h.rtm_dst_len));
   if (h.rtm_type > RTN_XRESOLVE) return fail(fmt::format("route type {}", h.rtm_type));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RTM_NEWRULE of AF_INET. Kernel twins: net/core/fib_rules.c, net/ipv4/fib_rules.c.
+// RTM_NEWRULE of AF_INET and AF_INET6. Kernel twins: net/core/fib_rules.c, net/ipv4/fib_rules.c.
 #include <linux/fib_rules.h>
 #include <sys/socket.h>
 
@@ -12,6 +12,8 @@ namespace {
 
 // Newer than Debian 12's headers (include/uapi/linux/fib_rules.h of 6.15).
 constexpr unsigned kFraDscp = 25;
+constexpr unsigned kFraFlowlabel = 26;
+constexpr unsigned kFraFlowlabelMask = 27;
 constexpr unsigned kFraSportMask = 28;
 constexpr unsigned kFraDportMask = 29;
 constexpr unsigned kFraDscpMask = 30;
@@ -34,8 +36,11 @@ std::optional<std::pair<std::uint16_t, std::uint16_t>> port_range(Attrs<kFraMax>
 Result<Decoded> decode_rule(Bytes bytes) {
   fib_rule_hdr h{};
   if (take_header(bytes, h) == nullptr) return fail("cut short");
-  if (h.family != AF_INET) return Decoded{};
-  if (h.src_len > 32 || h.dst_len > 32) return fail("prefix length above 32");
+  const bool is_v6 = h.family == AF_INET6;
+  if (h.family != AF_INET && !is_v6) return Decoded{};
+  const unsigned longest = is_v6 ? 128 : 32;
+  if (h.src_len > longest || h.dst_len > longest)
+    return fail(fmt::format("prefix length above {}", longest));
   Attrs<kFraMax> a(bytes.subspan(sizeof h), "rule");
   FibRule r;
   r.priority = a.u32(FRA_PRIORITY).value_or(0);
@@ -43,11 +48,19 @@ Result<Decoded> decode_rule(Bytes bytes) {
   r.table = a.u32(FRA_TABLE).value_or(h.table);
   r.goto_target = a.u32(FRA_GOTO).value_or(0);
   r.invert = (h.flags & FIB_RULE_INVERT) != 0;
-  if (h.src_len != 0) r.src = Prefix4{a.ip4(FRA_SRC).value_or(Ip4{}), h.src_len};
-  if (h.dst_len != 0) r.dst = Prefix4{a.ip4(FRA_DST).value_or(Ip4{}), h.dst_len};
+  if (is_v6) {
+    if (h.src_len != 0) r.src6 = Prefix6{a.ip6(FRA_SRC).value_or(Ip6{}), h.src_len};
+    if (h.dst_len != 0) r.dst6 = Prefix6{a.ip6(FRA_DST).value_or(Ip6{}), h.dst_len};
+    r.find_saddr = (h.flags & FIB_RULE_FIND_SADDR) != 0;
+    r.flowlabel = a.be32(kFraFlowlabel).value_or(0);
+    r.flowlabel_mask = a.be32(kFraFlowlabelMask).value_or(0);
+  } else {
+    if (h.src_len != 0) r.src = Prefix4{a.ip4(FRA_SRC).value_or(Ip4{}), h.src_len};
+    if (h.dst_len != 0) r.dst = Prefix4{a.ip4(FRA_DST).value_or(Ip4{}), h.dst_len};
+  }
   if (h.tos != 0) {
     r.tos = h.tos;
-    r.tos_mask = kLegacyTosMask;
+    r.tos_mask = is_v6 ? 0xfc : kLegacyTosMask;
   } else if (auto dscp = a.u8(kFraDscp)) {
     r.tos = static_cast<std::uint8_t>(*dscp << 2);
     r.tos_mask = static_cast<std::uint8_t>(a.u8(kFraDscpMask).value_or(0x3f) << 2);
@@ -73,6 +86,7 @@ Result<Decoded> decode_rule(Bytes bytes) {
   r.flow = a.u32(FRA_FLOW).value_or(0);
   r.protocol = a.u8(FRA_PROTOCOL).value_or(0);
   if (!a.error().empty()) return fail(a.error());
+  if (is_v6) return Decoded{.what = FibRule6{std::move(r)}};
   return Decoded{.what = std::move(r)};
 }
 

@@ -135,7 +135,7 @@ TEST(Decode, EveryTruncationOfAMessageIsAnErrorOrLess) {
 
 TEST(Decode, OtherFamiliesAreIrrelevant) {
   NlRequest r(RTM_NEWROUTE, 0);
-  put_route(r, 0)->rtm_family = AF_INET6;
+  put_route(r, 0)->rtm_family = RTNL_FAMILY_IPMR;
   const auto d = decode({MessageType::new_route, bytes_of(r), {}});
   ASSERT_TRUE(d.has_value());
   EXPECT_TRUE(std::holds_alternative<Irrelevant>(d->what));

@@ -27,6 +27,7 @@ Result<Decoded> decode_xfrm_policy(Bytes bytes) {
   p.index = h.index;
   p.out = h.dir == XFRM_POLICY_OUT;
   p.ipv4 = h.sel.family == AF_INET || h.sel.family == AF_UNSPEC;
+  p.ipv6 = h.sel.family == AF_INET6 || h.sel.family == AF_UNSPEC;
   p.text = fmt::format("src {} dst {} dir {} action {} priority {} index {}",
                        selector_addr(h.sel.saddr, h.sel.family, h.sel.prefixlen_s),
                        selector_addr(h.sel.daddr, h.sel.family, h.sel.prefixlen_d),

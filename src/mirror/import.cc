@@ -16,11 +16,14 @@ namespace {
 // What must be there before what: devices before all, addresses before gateways, next-hop objects
 // before routes.
 constexpr std::array kOrder{
-    MirrorPart::links,        MirrorPart::xps,       MirrorPart::sysctls, MirrorPart::addrs,
-    MirrorPart::nexthops,     MirrorPart::rules,     MirrorPart::routes,  MirrorPart::exceptions,
-    MirrorPart::neighs,       MirrorPart::qdiscs,    MirrorPart::classes, MirrorPart::filters,
-    MirrorPart::egress_hooks, MirrorPart::multicast, MirrorPart::nft,     MirrorPart::foreign_hooks,
-    MirrorPart::xfrm,         MirrorPart::obstacles,
+    MirrorPart::links,         MirrorPart::xps,         MirrorPart::sysctls,
+    MirrorPart::addrs,         MirrorPart::nexthops,    MirrorPart::rules,
+    MirrorPart::routes,        MirrorPart::exceptions,  MirrorPart::neighs,
+    MirrorPart::qdiscs,        MirrorPart::classes,     MirrorPart::filters,
+    MirrorPart::egress_hooks,  MirrorPart::multicast,   MirrorPart::nft,
+    MirrorPart::foreign_hooks, MirrorPart::xfrm,        MirrorPart::obstacles,
+    MirrorPart::addrs6,        MirrorPart::addrlabels,  MirrorPart::rules6,
+    MirrorPart::routes6,       MirrorPart::exceptions6, MirrorPart::multicast6,
 };
 static_assert(kOrder.size() == kMirrorPartCount);
 
@@ -65,7 +68,7 @@ Result<std::size_t> import_all(NamespaceReader& reader, Mirror& mirror, bool who
   std::size_t messages = 0;
   for (const MirrorPart part : kOrder) {
     // Into an empty Net objects are simply added; rules replace a namespace's first ones.
-    const bool gather = whole || part == MirrorPart::rules;
+    const bool gather = whole || part == MirrorPart::rules || part >= MirrorPart::addrs6;
     if (gather) mirror.begin(part);
     const MessageTaker taker = [&](const Message& m) { return take(mirror, m, record, messages); };
     Result<void> read;
@@ -90,7 +93,7 @@ Result<ImportReport> import_namespace(Net& net, const ImportOptions& options) {
   auto reader = NamespaceReader::open(options.netns);
   if (!reader) return std::unexpected(reader.error());
   const std::lock_guard guard(net.rtnl);
-  net.neigh->owner = NeighOwner::kernel;  // first: what is imported arms no timers
+  net.neigh->owner = net.neigh6->owner = NeighOwner::kernel;  // first: nothing arms a timer
   Mirror mirror(net);
   const auto messages = import_all(**reader, mirror, false, options.record);
   if (!messages) return std::unexpected(messages.error());

@@ -82,6 +82,7 @@ struct Live::Impl {
   std::unique_ptr<NlSocket> xfrm;
   std::unique_ptr<NlSocket> asker;  // sends only: requests for neighbours, from any thread
   int confirmer = -1;               // a UDP socket of the namespace that sends nothing
+  int confirmer6 = -1;              // and one of AF_INET6, where there is IPv6
   int epoll = -1;
   Nanos slow_read = 0;
   Nanos exceptions_read = 0;
@@ -92,6 +93,7 @@ struct Live::Impl {
   ~Impl() {
     if (epoll >= 0) close(epoll);
     if (confirmer >= 0) close(confirmer);
+    if (confirmer6 >= 0) close(confirmer6);
   }
 
   Result<void> subscribe(int receive_buffer);
@@ -103,6 +105,8 @@ struct Live::Impl {
   }
   void ask_kernel(int ifindex, Ip4 next_hop) const;
   void confirm_kernel(int ifindex, Ip4 next_hop) const;
+  void ask_kernel6(int ifindex, const Ip6& next_hop) const;
+  void confirm_kernel6(int ifindex, const Ip6& next_hop) const;
   Result<std::size_t> drain(bool& lost);
   Result<void> reread(MirrorPart part);
   Result<void> reread_stale();
@@ -121,8 +125,12 @@ Result<void> Live::Impl::subscribe(int receive_buffer) {
     int error = open(NETLINK_ROUTE, route);
     if (error == 0) error = open(NETLINK_ROUTE, asker);
     confirmer = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    confirmer6 = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     for (const unsigned group : {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC, RTNLGRP_IPV4_IFADDR,
                                  RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF})
+      if (error == 0) error = route->join(group);
+    for (const unsigned group :
+         {RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_NETCONF})
       if (error == 0) error = route->join(group);
     if (error != 0) {
       result = fail(fmt::format("rtnetlink notifications: {}", std::strerror(error)));
@@ -181,6 +189,30 @@ void Live::Impl::confirm_kernel(int ifindex, Ip4 next_hop) const {
   (void)::sendmsg(confirmer, &m, MSG_CONFIRM | kMsgProbeFlag | MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+void Live::Impl::ask_kernel6(int ifindex, const Ip6& next_hop) const {
+  NlRequest r(RTM_NEWNEIGH, NLM_F_CREATE);
+  auto* h = r.put_header<ndmsg>();
+  h->ndm_family = AF_INET6;
+  h->ndm_ifindex = ifindex;
+  h->ndm_flags = NTF_USE;
+  h->ndm_state = NUD_NONE;
+  std::uint8_t bytes[16];
+  next_hop.store(bytes);
+  mnl_attr_put(r.header(), NDA_DST, sizeof bytes, bytes);
+  (void)asker->send(r);
+}
+
+void Live::Impl::confirm_kernel6(int ifindex, const Ip6& next_hop) const {
+  constexpr int kMsgProbeFlag = 0x10;
+  sockaddr_in6 to{};
+  to.sin6_family = AF_INET6;
+  to.sin6_port = htons(9);
+  next_hop.store(to.sin6_addr.s6_addr);
+  to.sin6_scope_id = static_cast<std::uint32_t>(ifindex);
+  (void)::sendto(confirmer6, nullptr, 0, MSG_CONFIRM | kMsgProbeFlag | MSG_DONTWAIT | MSG_NOSIGNAL,
+                 reinterpret_cast<const sockaddr*>(&to), sizeof to);
+}
+
 // Notifications that have come. `lost`: the kernel had to throw some away.
 Result<std::size_t> Live::Impl::drain(bool& lost) {
   std::size_t n = 0;
@@ -231,10 +263,14 @@ Result<void> Live::Impl::reread_stale() {
         !read)
       return read;
   for (const MirrorPart part :
-       {MirrorPart::xps, MirrorPart::sysctls, MirrorPart::addrs, MirrorPart::nexthops,
-        MirrorPart::rules, MirrorPart::routes, MirrorPart::exceptions, MirrorPart::qdiscs,
-        MirrorPart::classes, MirrorPart::filters, MirrorPart::egress_hooks, MirrorPart::multicast,
-        MirrorPart::nft, MirrorPart::foreign_hooks, MirrorPart::xfrm, MirrorPart::obstacles}) {
+       {MirrorPart::xps,        MirrorPart::sysctls,       MirrorPart::addrs,
+        MirrorPart::nexthops,   MirrorPart::rules,         MirrorPart::routes,
+        MirrorPart::exceptions, MirrorPart::qdiscs,        MirrorPart::classes,
+        MirrorPart::filters,    MirrorPart::egress_hooks,  MirrorPart::multicast,
+        MirrorPart::nft,        MirrorPart::foreign_hooks, MirrorPart::xfrm,
+        MirrorPart::obstacles,  MirrorPart::addrs6,        MirrorPart::rules6,
+        MirrorPart::routes6,    MirrorPart::exceptions6,   MirrorPart::multicast6,
+        MirrorPart::addrlabels}) {
     if (!mirror.stale(part)) continue;
     if (auto read = reread(part); !read) return read;
   }
@@ -246,6 +282,8 @@ Live::Live(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Live::~Live() {
   impl_->net.neigh->ask_kernel = nullptr;
   impl_->net.neigh->confirm_kernel = nullptr;
+  impl_->net.neigh6->ask_kernel6 = nullptr;
+  impl_->net.neigh6->confirm_kernel6 = nullptr;
 }
 
 Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options) {
@@ -259,7 +297,7 @@ Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options)
     return std::unexpected(subscribed.error());
   const std::lock_guard guard(net.rtnl);
   net.nf->conntrack.mode = CtMode::unknown;  // the kernel's table does not see our packets
-  net.neigh->owner = NeighOwner::kernel;     // first: what is imported arms no timers
+  net.neigh->owner = net.neigh6->owner = NeighOwner::kernel;  // first: nothing arms a timer
   const auto messages = import_all(*impl->reader, impl->mirror, false, options.record);
   if (!messages) return std::unexpected(messages.error());
   impl->report = {
@@ -271,6 +309,12 @@ Result<std::unique_ptr<Live>> Live::open(Net& net, const ImportOptions& options)
   };
   net.neigh->confirm_kernel = [raw = impl.get()](int ifindex, Ip4 next_hop) {
     raw->confirm_kernel(ifindex, next_hop);
+  };
+  net.neigh6->ask_kernel6 = [raw = impl.get()](int ifindex, const Ip6& next_hop) {
+    raw->ask_kernel6(ifindex, next_hop);
+  };
+  net.neigh6->confirm_kernel6 = [raw = impl.get()](int ifindex, const Ip6& next_hop) {
+    raw->confirm_kernel6(ifindex, next_hop);
   };
   return std::unique_ptr<Live>(new Live(std::move(impl)));
 }
@@ -299,7 +343,8 @@ Result<std::size_t> Live::pump() {
     i.slow_read = now;
     for (const MirrorPart p :
          {MirrorPart::sysctls, MirrorPart::egress_hooks, MirrorPart::xps, MirrorPart::foreign_hooks,
-          MirrorPart::obstacles, MirrorPart::multicast})
+          MirrorPart::obstacles, MirrorPart::multicast, MirrorPart::multicast6,
+          MirrorPart::addrlabels, MirrorPart::exceptions6})
       i.mirror.set_stale(p, true);
     if (i.mirror.routes() < kLargeTable || now - i.exceptions_read >= kExceptionsPeriod) {
       i.exceptions_read = now;

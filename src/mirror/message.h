@@ -42,6 +42,7 @@ enum class MessageType : std::uint8_t {
   features,
   new_class,
   del_class,
+  new_addrlabel,
   // Ours. `raw` is text.
   xps,
   sysctl,
@@ -80,6 +81,7 @@ inline constexpr std::array kMessageNames =
                                      "ETHTOOL_MSG_FEATURES_GET_REPLY",
                                      "RTM_NEWTCLASS",
                                      "RTM_DELTCLASS",
+                                     "RTM_NEWADDRLABEL",
                                      "xps",
                                      "sysctl",
                                      "nf-hook",

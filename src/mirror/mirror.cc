@@ -100,6 +100,7 @@ void Mirror::link_changed(const Link& link, const NetDevice* old) {
     featureless_.push_back(link.ifindex);
   if (old == nullptr) {
     for (const MirrorPart p : {xps, sysctls, multicast, egress_hooks}) set_stale(p, true);
+    for (const MirrorPart p : {addrs6, multicast6}) set_stale(p, true);
   } else {
     const Link& was = old->link();
     if (was.flags == link.flags && was.carrier == link.carrier && was.name == link.name &&
@@ -108,7 +109,8 @@ void Mirror::link_changed(const Link& link, const NetDevice* old) {
     if (was.name != link.name) set_stale(sysctls, true);
   }
   // The kernel does not say which routes, next hops and disciplines went or came with a link.
-  for (const MirrorPart p : {routes, nexthops, qdiscs, classes, filters, multicast})
+  for (const MirrorPart p :
+       {routes, nexthops, qdiscs, classes, filters, multicast, addrs6, routes6, multicast6})
     set_stale(p, true);
 }
 
@@ -122,7 +124,8 @@ void Mirror::link_went(int ifindex) {
 Result<void> Mirror::add(Link&& link, const Decoded& d) {
   if (d.deleted) {
     if (following_)
-      for (const MirrorPart p : {MirrorPart::routes, MirrorPart::nexthops, MirrorPart::addrs})
+      for (const MirrorPart p : {MirrorPart::routes, MirrorPart::nexthops, MirrorPart::addrs,
+                                 MirrorPart::routes6, MirrorPart::addrs6})
         set_stale(p, true);
     link_went(link.ifindex);
     return {};
@@ -270,12 +273,15 @@ Result<void> Mirror::add(NexthopSpec&& n, const Decoded& d) {
 
 Result<void> Mirror::add(NeighSpec&& n, const Decoded& d) {
   if (n.proxy) return {};  // answers others; decides nothing about what this host sends
-  if (d.deleted)
-    net_.neigh->remove(n.ifindex, n.dst);
+  NeighTable& table = n.dst6 ? *net_.neigh6 : *net_.neigh;
+  if (d.deleted && n.dst6)
+    table.remove(n.ifindex, *n.dst6);
+  else if (d.deleted)
+    table.remove(n.ifindex, n.dst);
   else if (gathering(MirrorPart::neighs))
     neighs_.push_back(n);
   else
-    net_.neigh->set(n);
+    table.set(n);
   return {};
 }
 
@@ -403,7 +409,7 @@ Result<void> Mirror::add(ForeignHook&& h, const Decoded&) {
 }
 Result<void> Mirror::add(XfrmPolicy&& p, const Decoded&) {
   obstacles_changed_ = true;
-  if (p.out && p.ipv4) xfrm_.push_back(std::move(p));
+  if (p.out && (p.ipv4 || p.ipv6)) xfrm_.push_back(std::move(p));
   return {};
 }
 Result<void> Mirror::add(PathObstacle&& o, const Decoded&) {
@@ -445,12 +451,35 @@ std::string Mirror::text(const Message& message, const Decoded& decoded) const {
     std::string operator()(const McGroup& x) const {
       return fmt::format("{} inet {}", names(x.ifindex), x.group.str());
     }
+    std::string operator()(const In6Addr& x) const { return ip_text(x, names); }
+    std::string operator()(const Route6& x) const {
+      std::string t = ip_text(x, names);
+      if (x.table != kTableMain) t += " table " + table_name(x.table);
+      return t;
+    }
+    std::string operator()(const RouteException6& x) const {
+      std::string t = x.daddr.str();
+      if (!x.gateway.is_any()) t += " via " + x.gateway.str();
+      return t + fmt::format(" dev {} cache mtu {}", names(x.oif), x.mtu);
+    }
+    std::string operator()(const FibRule6& x) const {
+      return fmt::format("{}: {}", x.rule.priority, ip_text(x.rule, names));
+    }
+    std::string operator()(const McGroup6& x) const {
+      return fmt::format("{} inet6 {}", names(x.ifindex), x.group.str());
+    }
+    std::string operator()(const AddrLabel& x) const {
+      std::string t = "prefix " + fmt::format("{}/{}", x.prefix.addr.str(), x.prefix.len);
+      if (x.ifindex != 0) t += " dev " + names(x.ifindex);
+      return t + fmt::format(" label {}", x.label);
+    }
     std::string operator()(const LinkFeatures& x) const {
       std::string s = x.dev + ":";
       const DevFeatures& f = x.features;
       if (f.sg) s += " tx-scatter-gather";
       if (f.hw_csum) s += " tx-checksum-ip-generic";
       if (f.ip_csum) s += " tx-checksum-ipv4";
+      if (f.ipv6_csum) s += " tx-checksum-ipv6";
       if (f.gso_udp_l4) s += " tx-udp-segmentation";
       if (f.frag_list) s += " tx-scatter-gather-fraglist";
       if (f.lltx) s += " tx-lockless";

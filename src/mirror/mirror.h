@@ -40,8 +40,14 @@ enum class MirrorPart : std::uint8_t {
   obstacles,
   sysctls,
   xps,
+  addrs6,
+  rules6,
+  routes6,
+  exceptions6,
+  multicast6,
+  addrlabels,
 };
-inline constexpr std::size_t kMirrorPartCount = 18;
+inline constexpr std::size_t kMirrorPartCount = 24;
 
 // Everything with net.rtnl held. Thread safety: none of its own.
 class Mirror {
@@ -128,6 +134,13 @@ class Mirror {
   Result<void> add(ForeignHook&& hook, const Decoded& d);
   Result<void> add(EgressHook&& hook, const Decoded& d);
   Result<void> add(PathObstacle&& obstacle, const Decoded& d);
+  // IPv6 (mirror_ipv6.cc).
+  Result<void> add(In6Addr&& addr, const Decoded& d);
+  Result<void> add(Route6&& route, const Decoded& d);
+  Result<void> add(RouteException6&& e, const Decoded& d);
+  Result<void> add(FibRule6&& rule, const Decoded& d);
+  Result<void> add(McGroup6&& group, const Decoded& d);
+  Result<void> add(AddrLabel&& label, const Decoded& d);
   Result<void> add(Irrelevant&&, const Decoded&) { return {}; }
 
   bool gathering(MirrorPart part) const { return gathering_[static_cast<std::size_t>(part)]; }
@@ -142,6 +155,8 @@ class Mirror {
   void end_nexthops();
   void end_neighs();
   void end_run();
+  void begin_ipv6(MirrorPart part);
+  void commit_ipv6();
   void commit_ruleset();
   void commit_egress(std::vector<const NftBaseChain*> chains,
                      const std::shared_ptr<const NftProgram>& program);
@@ -167,6 +182,20 @@ class Mirror {
   std::vector<FibRule> rules_;
   std::vector<NexthopSpec> nexthops_;
   std::vector<NeighSpec> neighs_;
+
+  // IPv6, as a whole until commit().
+  std::vector<In6Addr> addrs6_;
+  std::vector<Route6> routes6_;
+  std::vector<RouteException6> exceptions6_;
+  std::vector<FibRule> rules6_;
+  std::vector<McGroup6> groups6_;
+  std::vector<AddrLabel> labels_;
+  bool addrs6_changed_ = false;
+  bool routes6_changed_ = false;
+  bool exceptions6_changed_ = false;
+  bool rules6_changed_ = false;
+  bool labels_changed_ = false;
+  NeighGc gc6_;
 
   // Gathered until commit().
   NftRuleset nft_;

@@ -76,6 +76,7 @@ void Mirror::begin(MirrorPart part) {
     case MirrorPart::obstacles: old_path_obstacles_ = std::exchange(path_obstacles_, {}); break;
     case MirrorPart::sysctls:
     case MirrorPart::xps: break;
+    default: begin_ipv6(part); break;
   }
 }
 
@@ -158,7 +159,19 @@ void Mirror::end_nexthops() {
 
 void Mirror::end_neighs() {
   std::set<std::pair<int, std::uint32_t>> there;
-  for (const NeighSpec& n : neighs_) there.insert({n.ifindex, n.dst.host});
+  std::set<std::pair<int, Ip6>> there6;
+  for (const NeighSpec& n : neighs_)
+    if (n.dst6)
+      there6.insert({n.ifindex, *n.dst6});
+    else
+      there.insert({n.ifindex, n.dst.host});
+  for (const NeighSpec& old : net_.neigh6->all()) {
+    if (there6.contains({old.ifindex, *old.dst6})) continue;
+    if (old.state == Nud::incomplete && net_.neigh6->ask_kernel6)
+      net_.neigh6->ask_kernel6(old.ifindex, *old.dst6);
+    else
+      net_.neigh6->remove(old.ifindex, *old.dst6);
+  }
   for (const NeighSpec& old : net_.neigh->all()) {
     if (there.contains({old.ifindex, old.dst.host})) continue;
     // What the engine itself waits for is asked again rather than dropped.
@@ -167,7 +180,7 @@ void Mirror::end_neighs() {
     else
       net_.neigh->remove(old.ifindex, old.dst);
   }
-  for (const NeighSpec& n : neighs_) net_.neigh->set(n);
+  for (const NeighSpec& n : neighs_) (n.dst6 ? net_.neigh6 : net_.neigh)->set(n);
   neighs_.clear();
 }
 
@@ -206,14 +219,17 @@ void Mirror::commit() {
     if (net_.rules->all() != rules_) net_.rules->set_all(rules_);
   }
   if (sysctls_changed_) commit_sysctls();
+  commit_ipv6();
   sysctls_changed_ = false;
   if (ruleset_changed_) commit_ruleset();
   ruleset_changed_ = false;
   commit_devices();
   if (std::exchange(obstacles_changed_, false)) {
     std::vector<Net::Obstacle> all;
-    for (const XfrmPolicy& p : xfrm_)
-      all.push_back({Stage::ip_route_output_flow, "xfrm-policy", p.text});
+    for (const XfrmPolicy& p : xfrm_) {
+      if (p.ipv4) all.push_back({Stage::ip_route_output_flow, "xfrm-policy", p.text});
+      if (p.ipv6) all.push_back({Stage::ip6_dst_lookup_flow, "xfrm-policy", p.text});
+    }
     for (const PathObstacle& o : path_obstacles_) all.push_back({o.stage, o.kind, o.text});
     net_.set_obstacles(std::move(all));
   }
@@ -248,7 +264,18 @@ void Mirror::commit_sysctls() {
     gc_ = sysctls_.gc();
     net_.neigh->set_gc(gc_.thresh1, gc_.thresh2, gc_.thresh3);
   }
+  if (sysctls_.gc6() != gc6_) {
+    gc6_ = sysctls_.gc6();
+    net_.neigh6->set_gc(gc6_.thresh1, gc6_.thresh2, gc6_.thresh3);
+  }
   for (const NetDevice* dev : net_.dev->all()) {
+    const Inet6DevConf conf6 = sysctls_.inet6_conf(dev->name());
+    const NeighParms parms6 = sysctls_.neigh6_parms(dev->name());
+    if (dev->in6_dev().conf != conf6 || dev->in6_dev().nd_parms != parms6)
+      net_.dev->change_inet6(dev->ifindex, [&](Inet6Dev& in) {
+        in.conf = conf6;
+        in.nd_parms = parms6;
+      });
     const InDevConf conf = sysctls_.in_dev_conf(dev->name());
     const NeighParms parms = sysctls_.neigh_parms(dev->name());
     if (dev->in_dev().conf != conf) net_.dev->set_in_conf(dev->ifindex, conf);

@@ -10,6 +10,7 @@
 #include <linux/ethtool_netlink.h>
 #include <linux/fib_rules.h>
 #include <linux/genetlink.h>
+#include <linux/if_addrlabel.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
@@ -35,6 +36,11 @@ std::string_view what_of(MirrorPart part) {
     case MirrorPart::neighs: return "neighbours";
     case MirrorPart::qdiscs: return "queueing disciplines";
     case MirrorPart::classes: return "traffic classes";
+    case MirrorPart::addrs6: return "IPv6 addresses";
+    case MirrorPart::rules6: return "IPv6 rules";
+    case MirrorPart::routes6: return "IPv6 routes";
+    case MirrorPart::exceptions6: return "cached IPv6 routes";
+    case MirrorPart::addrlabels: return "address labels";
     default: return "objects";
   }
 }
@@ -92,6 +98,16 @@ Result<void> NamespaceReader::take_own(MessageType type, const std::string& text
   return take({type, {static_cast<const std::uint8_t*>(bytes), text.size()}, {}});
 }
 
+// Where the kernel has no IPv6 there is nothing to read.
+Result<void> NamespaceReader::dump6(NlRequest& request, MessageType type, MirrorPart part,
+                                    const MessageTaker& take) {
+  auto read = dump(request, type, what_of(part), take);
+  if (!read && (read.error().what.ends_with(std::strerror(EOPNOTSUPP)) ||
+                read.error().what.ends_with(std::strerror(EAFNOSUPPORT))))
+    return {};
+  return read;
+}
+
 Result<void> NamespaceReader::read_here(MirrorPart part, const MessageTaker& take) {
   switch (part) {
     case MirrorPart::links: {
@@ -139,13 +155,45 @@ Result<void> NamespaceReader::read_here(MirrorPart part, const MessageTaker& tak
       auto* h = proxies.put_header<ndmsg>();
       h->ndm_family = AF_INET;
       h->ndm_flags = NTF_PROXY;
-      return dump(proxies, MessageType::new_neigh, "proxy neighbours", take);
+      if (auto read = dump(proxies, MessageType::new_neigh, "proxy neighbours", take); !read)
+        return read;
+      NlRequest six(RTM_GETNEIGH, 0);
+      six.put_header<ndmsg>()->ndm_family = AF_INET6;
+      return dump(six, MessageType::new_neigh, what_of(part), take);
     }
     case MirrorPart::qdiscs: {
       NlRequest r(RTM_GETQDISC, 0);
       r.put_header<tcmsg>()->tcm_family = AF_UNSPEC;
       return dump(r, MessageType::new_qdisc, what_of(part), take);
     }
+    case MirrorPart::addrs6: {
+      NlRequest r(RTM_GETADDR, 0);
+      r.put_header<ifaddrmsg>()->ifa_family = AF_INET6;
+      return dump(r, MessageType::new_addr, what_of(part), take);
+    }
+    case MirrorPart::rules6: {
+      NlRequest r(RTM_GETRULE, 0);
+      r.put_header<fib_rule_hdr>()->family = AF_INET6;
+      return dump6(r, MessageType::new_rule, part, take);
+    }
+    case MirrorPart::routes6: {
+      NlRequest r(RTM_GETROUTE, 0);
+      r.put_header<rtmsg>()->rtm_family = AF_INET6;
+      return dump6(r, MessageType::new_route, part, take);
+    }
+    case MirrorPart::exceptions6: {
+      NlRequest r(RTM_GETROUTE, 0);
+      auto* h = r.put_header<rtmsg>();
+      h->rtm_family = AF_INET6;
+      h->rtm_flags = RTM_F_CLONED;
+      return dump6(r, MessageType::new_route, part, take);
+    }
+    case MirrorPart::addrlabels: {
+      NlRequest r(RTM_GETADDRLABEL, 0);
+      r.put_header<ifaddrlblmsg>()->ifal_family = AF_INET6;
+      return dump6(r, MessageType::new_addrlabel, part, take);
+    }
+    case MirrorPart::multicast6: return read_multicast6(take);
     case MirrorPart::classes: return read_classes(take);
     case MirrorPart::filters: return read_filters(take);
     case MirrorPart::multicast: return read_multicast(take);

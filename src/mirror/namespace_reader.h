@@ -41,10 +41,13 @@ class NamespaceReader {
   Result<void> read_here(MirrorPart part, const MessageTaker& take);
   Result<void> dump(NlRequest& request, MessageType type, std::string_view what,
                     const MessageTaker& take);
+  Result<void> dump6(NlRequest& request, MessageType type, MirrorPart part,
+                     const MessageTaker& take);
   Result<std::vector<QdiscSpec>> classful_qdiscs();
   Result<void> read_classes(const MessageTaker& take);
   Result<void> read_filters(const MessageTaker& take);
   Result<void> read_multicast(const MessageTaker& take);
+  Result<void> read_multicast6(const MessageTaker& take);
   Result<void> read_sysctls(const MessageTaker& take);
   Result<void> read_xps(const MessageTaker& take);
   Result<void> read_nft(const MessageTaker& take);

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <sstream>
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -105,7 +106,46 @@ Result<void> NamespaceReader::read_sysctls(const MessageTaker& take) {
     return {};
   };
   if (auto read = per_device("net/ipv4/conf", SysctlTree::conf_names()); !read) return read;
-  return per_device("net/ipv4/neigh", SysctlTree::neigh_names());
+  if (auto read = per_device("net/ipv4/neigh", SysctlTree::neigh_names()); !read) return read;
+  if (auto read = per_device("net/ipv6/conf", SysctlTree::conf6_names()); !read) return read;
+  return per_device("net/ipv6/neigh", SysctlTree::neigh_names());
+}
+
+// "1    lo              ff020000000000000000000000000001     1 0000000C 0", a line for each group.
+Result<void> NamespaceReader::read_multicast6(const MessageTaker& take) {
+  const auto text = read_file("/proc/thread-self/net/igmp6");
+  if (!text) return {};  // a kernel without IPv6
+  std::istringstream lines(*text);
+  std::string line;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::uint32_t ifindex = 0;
+    std::string dev;
+    std::string hex;
+    if (!(words >> ifindex >> dev >> hex) || hex.size() != 32) continue;
+    std::uint8_t bytes[16];
+    bool good = true;
+    for (std::size_t i = 0; i < 16; ++i) {
+      const char* at = hex.data() + 2 * i;
+      const auto [end, error] = std::from_chars(at, at + 2, bytes[i], 16);
+      good &= error == std::errc{} && end == at + 2;
+    }
+    if (!good) continue;
+    NlRequest r(kRtmNewMulticast, 0);
+    r.header()->nlmsg_flags = 0;
+    auto* h = r.put_header<ifaddrmsg>();
+    h->ifa_family = AF_INET6;
+    h->ifa_prefixlen = 128;
+    h->ifa_index = ifindex;
+    mnl_attr_put(r.header(), IFA_MULTICAST, sizeof bytes, bytes);
+    const void* message = r.header();
+    if (auto taken = take({MessageType::new_multicast,
+                           {static_cast<const std::uint8_t*>(message), r.header()->nlmsg_len},
+                           {}});
+        !taken)
+      return taken;
+  }
+  return {};
 }
 
 // "1\tlo        :     1      V3" and then a line for each group, "\t\t\t\t010000E0 ...", the

@@ -129,6 +129,14 @@ constexpr auto kGlobals = std::to_array<Global>({
     {"net/ipv4/tcp_workaround_signed_windows", scalar<&Sysctls::tcp_workaround_signed_windows>},
     {"net/ipv4/tcp_rmem",
      [](std::string_view v, Sysctls& to) { return read_list(v, to.tcp_rmem, 3); }},
+    {"net/ipv6/bindv6only", scalar<&Sysctls::bindv6only>},
+    {"net/ipv6/auto_flowlabels", scalar<&Sysctls::auto_flowlabels>},
+    {"net/ipv6/flowlabel_state_ranges", scalar<&Sysctls::flowlabel_state_ranges>},
+    {"net/ipv6/ip_nonlocal_bind", scalar<&Sysctls::ip6_nonlocal_bind>},
+    {"net/ipv6/fwmark_reflect", scalar<&Sysctls::ip6_fwmark_reflect>},
+    {"net/ipv6/fib_multipath_hash_policy", scalar<&Sysctls::ip6_multipath_hash_policy>},
+    {"net/ipv6/fib_multipath_hash_fields", scalar<&Sysctls::ip6_multipath_hash_fields>},
+    {"net/ipv6/route/mtu_expires", scalar<&Sysctls::ip6_mtu_expires>},
     {"net/ipv4/igmp_max_memberships", scalar<&Sysctls::igmp_max_memberships>},
     {"net/ipv4/igmp_max_msf", scalar<&Sysctls::igmp_max_msf>},
 });
@@ -148,6 +156,32 @@ constexpr auto kBuilt = std::to_array<Global>({
 });
 
 constexpr std::string_view kGc = "net/ipv4/neigh/default/gc_thresh";
+constexpr std::string_view kGc6 = "net/ipv6/neigh/default/gc_thresh";
+
+struct Conf6 {
+  std::string_view name;
+  void (*set)(Inet6DevConf& conf, std::uint32_t value);
+};
+template <auto Member>
+void put6(Inet6DevConf& conf, std::uint32_t value) {
+  using T = std::remove_reference_t<decltype(conf.*Member)>;
+  if constexpr (std::is_same_v<T, bool>)
+    conf.*Member = value != 0;
+  else
+    conf.*Member = static_cast<T>(std::min<std::uint32_t>(value, std::numeric_limits<T>::max()));
+}
+constexpr auto kConf6 = std::to_array<Conf6>({
+    {"disable_ipv6", put6<&Inet6DevConf::disable_ipv6>},
+    {"forwarding", put6<&Inet6DevConf::forwarding>},
+    {"hop_limit", put6<&Inet6DevConf::hop_limit>},
+    {"mtu", put6<&Inet6DevConf::mtu>},
+    {"use_tempaddr", put6<&Inet6DevConf::use_tempaddr>},
+    {"optimistic_dad", put6<&Inet6DevConf::optimistic_dad>},
+    {"use_optimistic", put6<&Inet6DevConf::use_optimistic>},
+    {"use_oif_addrs_only", put6<&Inet6DevConf::use_oif_addrs_only>},
+    {"ignore_routes_with_linkdown", put6<&Inet6DevConf::ignore_routes_with_linkdown>},
+    {"ndisc_tclass", put6<&Inet6DevConf::ndisc_tclass>},
+});
 
 // How a device's value and that of `all` make one (include/linux/inetdevice.h).
 enum class Fold : std::uint8_t { own, any, max };
@@ -220,9 +254,11 @@ std::vector<std::string> SysctlTree::global_paths() {
   std::vector<std::string> all;
   for (const Global& g : kGlobals) all.emplace_back(g.path);
   for (int i = 1; i <= 3; ++i) all.push_back(fmt::format("{}{}", kGc, i));
+  for (int i = 1; i <= 3; ++i) all.push_back(fmt::format("{}{}", kGc6, i));
   return all;
 }
 std::vector<std::string> SysctlTree::conf_names() { return names_of(kConf); }
+std::vector<std::string> SysctlTree::conf6_names() { return names_of(kConf6); }
 std::vector<std::string> SysctlTree::neigh_names() { return names_of(kNeigh); }
 
 Result<void> SysctlTree::set(std::string_view path, std::string_view value) {
@@ -237,27 +273,45 @@ Result<void> SysctlTree::set(std::string_view path, std::string_view value) {
     net_ = std::move(next);
     return {};
   }
-  if (path.starts_with(kGc)) {
-    const std::string_view which = path.substr(kGc.size());
-    std::uint32_t* to = which == "1"   ? &gc_.thresh1
-                        : which == "2" ? &gc_.thresh2
-                        : which == "3" ? &gc_.thresh3
+  for (const bool v6 : {false, true}) {
+    const std::string_view gc = v6 ? kGc6 : kGc;
+    if (!path.starts_with(gc)) continue;
+    NeighGc& of = v6 ? gc6_ : gc_;
+    const std::string_view which = path.substr(gc.size());
+    std::uint32_t* to = which == "1"   ? &of.thresh1
+                        : which == "2" ? &of.thresh2
+                        : which == "3" ? &of.thresh3
                                        : nullptr;
     if (to != nullptr && !read_number(value, *to)) return bad();
     return {};
   }
-  constexpr std::string_view kConfDir = "net/ipv4/conf/";
-  constexpr std::string_view kNeighDir = "net/ipv4/neigh/";
-  const bool is_conf = path.starts_with(kConfDir);
-  if (!is_conf && !path.starts_with(kNeighDir)) return {};
-  const std::string_view rest = path.substr(is_conf ? kConfDir.size() : kNeighDir.size());
-  const std::size_t slash = rest.rfind('/');
-  if (slash == std::string_view::npos || slash == 0 || slash > 15) return {};
-  const std::string_view leaf = rest.substr(slash + 1);
-  if (is_conf ? !has_name(kConf, leaf) : !has_name(kNeigh, leaf)) return {};
-  std::uint32_t number = 0;
-  if (!read_number(value, number)) return bad();
-  (is_conf ? conf_ : neigh_)[std::string(rest.substr(0, slash))][std::string(leaf)] = number;
+  struct Dir {
+    std::string_view path;
+    ByDevice* to;
+    bool known;
+  };
+  const auto leaf_of = [](std::string_view rest) {
+    const std::size_t slash = rest.rfind('/');
+    return slash == std::string_view::npos || slash == 0 || slash > 15 ? std::string_view()
+                                                                       : rest.substr(slash + 1);
+  };
+  const std::string_view leaf = leaf_of(path.substr(std::min(path.size(), path.find('/', 9) + 1)));
+  for (const Dir& dir : {Dir{"net/ipv4/conf/", &conf_, has_name(kConf, leaf)},
+                         Dir{"net/ipv4/neigh/", &neigh_, has_name(kNeigh, leaf)},
+                         Dir{"net/ipv6/conf/", &conf6_, has_name(kConf6, leaf)},
+                         Dir{"net/ipv6/neigh/", &neigh6_, has_name(kNeigh, leaf)}}) {
+    if (!path.starts_with(dir.path)) continue;
+    if (!dir.known) return {};
+    const std::string_view rest = path.substr(dir.path.size());
+    std::uint32_t number = 0;
+    if (!read_number(value, number)) return bad();
+    const std::string dev(rest.substr(0, rest.rfind('/')));
+    (*dir.to)[dev][std::string(leaf)] = number;
+    if (dir.to != &conf6_ || dev != "all") return {};
+    if (leaf == "forwarding") net_.ip6_forwarding = number != 0;
+    if (leaf == "hop_limit") net_.ip6_hop_limit = static_cast<std::uint8_t>(number);
+    if (leaf == "use_optimistic") net_.use_optimistic = number != 0;
+  }
   return {};
 }
 
@@ -285,11 +339,11 @@ InDevConf SysctlTree::in_dev_conf(const std::string& dev) const {
   return c;
 }
 
-NeighParms SysctlTree::neigh_parms(const std::string& dev) const {
+NeighParms SysctlTree::parms_of(const ByDevice& neigh, const std::string& dev) {
   NeighParms p;
-  auto at = neigh_.find(dev);
-  if (at == neigh_.end()) at = neigh_.find("default");
-  if (at == neigh_.end()) return p;
+  auto at = neigh.find(dev);
+  if (at == neigh.end()) at = neigh.find("default");
+  if (at == neigh.end()) return p;
   for (const Neigh& n : kNeigh)
     if (const auto v = at->second.find(n.name); v != at->second.end())
       p.*n.member = static_cast<std::uint32_t>(
@@ -297,10 +351,25 @@ NeighParms SysctlTree::neigh_parms(const std::string& dev) const {
   return p;
 }
 
+NeighParms SysctlTree::neigh_parms(const std::string& dev) const { return parms_of(neigh_, dev); }
+NeighParms SysctlTree::neigh6_parms(const std::string& dev) const { return parms_of(neigh6_, dev); }
+
+Inet6DevConf SysctlTree::inet6_conf(const std::string& dev) const {
+  Inet6DevConf c;
+  auto at = conf6_.find(dev);
+  if (at == conf6_.end()) at = conf6_.find("default");
+  if (at == conf6_.end()) return c;
+  for (const Conf6& entry : kConf6)
+    if (const auto v = at->second.find(entry.name); v != at->second.end()) entry.set(c, v->second);
+  return c;
+}
+
 void SysctlTree::forget_device(const std::string& dev) {
   if (dev == "all" || dev == "default") return;
   conf_.erase(dev);
   neigh_.erase(dev);
+  conf6_.erase(dev);
+  neigh6_.erase(dev);
 }
 
 }  // namespace txp

@@ -23,6 +23,10 @@ class SysctlTree {
 
   const Sysctls& net() const { return net_; }
   const NeighGc& gc() const { return gc_; }
+  const NeighGc& gc6() const { return gc6_; }
+  // net.ipv6.conf.DEV and net.ipv6.neigh.DEV.
+  Inet6DevConf inet6_conf(const std::string& dev) const;
+  NeighParms neigh6_parms(const std::string& dev) const;
   // net.ipv4.conf.DEV with `all` folded in as the kernel's IN_DEV_*() macros do; a device of which
   // nothing is known has the values of `default`.
   InDevConf in_dev_conf(const std::string& dev) const;
@@ -33,6 +37,7 @@ class SysctlTree {
   // net/ipv4/neigh/DEV/.
   static std::vector<std::string> global_paths();
   static std::vector<std::string> conf_names();
+  static std::vector<std::string> conf6_names();
   static std::vector<std::string> neigh_names();
 
  private:
@@ -40,9 +45,14 @@ class SysctlTree {
   std::uint32_t conf(const std::string& dev, std::string_view name) const;
 
   Sysctls net_;
+  using ByDevice = std::map<std::string, Values, std::less<>>;
+  static NeighParms parms_of(const ByDevice& neigh, const std::string& dev);
   NeighGc gc_;
-  std::map<std::string, Values, std::less<>> conf_;
-  std::map<std::string, Values, std::less<>> neigh_;
+  NeighGc gc6_;
+  ByDevice conf_;
+  ByDevice neigh_;
+  ByDevice conf6_;
+  ByDevice neigh6_;
 };
 
 }  // namespace txp

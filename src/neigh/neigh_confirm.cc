@@ -9,8 +9,10 @@
 namespace txp {
 
 void neigh_confirm(Net& net, Neighbour& neigh) {
-  if (net.neigh->owner == NeighOwner::kernel) {
-    if (net.neigh->confirm_kernel) net.neigh->confirm_kernel(neigh.dev->ifindex, neigh.primary_key);
+  NeighTable& tbl = *neigh.tbl;
+  if (tbl.owner == NeighOwner::kernel) {
+    if (tbl.confirm_kernel) tbl.confirm_kernel(neigh.dev->ifindex, neigh.primary_key);
+    if (tbl.confirm_kernel6) tbl.confirm_kernel6(neigh.dev->ifindex, neigh.primary_key6);
     return;
   }
   const std::lock_guard guard(neigh.lock);
@@ -20,6 +22,11 @@ void neigh_confirm(Net& net, Neighbour& neigh) {
 void dst_confirm_neigh(Net& net, const Rtable& rt, Ip4 daddr) {
   const Ip4 next_hop = rt.gateway.is_zero() ? daddr : rt.gateway;
   if (Neighbour* neigh = net.neigh->lookup(*rt.dev, next_hop); neigh != nullptr)
+    neigh_confirm(net, *neigh);
+}
+
+void ip6_confirm_neigh(Net& net, const NetDevice& dev, const Ip6& next_hop) {
+  if (Neighbour* neigh = net.neigh6->lookup(dev, next_hop); neigh != nullptr)
     neigh_confirm(net, *neigh);
 }
 

@@ -22,8 +22,12 @@ bool unreferenced(const Neighbour& n) {
 
 }  // namespace
 
-NeighTable::Impl::Impl(Net& n)
-    : net(n), nht(new NeighHash(3)), hash_rnd(n.random.u32() | 1), last_flush(n.clock.now()) {
+NeighTable::Impl::Impl(Net& n, NeighTable& t)
+    : net(n),
+      tbl(t),
+      nht(new NeighHash(3)),
+      hash_rnd(n.random.u32() | 1),
+      last_flush(n.clock.now()) {
   gc_work.arg = this;
   gc_work.function = [](Net&, Timer& t) { static_cast<Impl*>(t.arg)->periodic_gc(); };
 }
@@ -59,7 +63,7 @@ NeighHash& NeighTable::Impl::grow(const NeighHash& old) {
     Neighbour* n = old.buckets[b].load(std::memory_order_relaxed);
     while (n != nullptr) {
       Neighbour* next = n->next.load(std::memory_order_relaxed);
-      auto& to = bigger->bucket(n->dev->ifindex, n->primary_key, hash_rnd);
+      auto& to = bigger->bucket_of(*n, hash_rnd);
       n->next.store(to.load(std::memory_order_relaxed), std::memory_order_release);
       to.store(n, std::memory_order_release);
       n = next;
@@ -72,7 +76,7 @@ NeighHash& NeighTable::Impl::grow(const NeighHash& old) {
 }
 
 void NeighTable::Impl::unlink(Neighbour& n) {
-  std::atomic<Neighbour*>* link = &nht->bucket(n.dev->ifindex, n.primary_key, hash_rnd);
+  std::atomic<Neighbour*>* link = &nht->bucket_of(n, hash_rnd);
   while (link->load(std::memory_order_relaxed) != &n)
     link = &link->load(std::memory_order_relaxed)->next;
   link->store(n.next.load(std::memory_order_relaxed), std::memory_order_release);
@@ -134,7 +138,7 @@ void NeighTable::Impl::purge(SkbQueue& left, DropReason reason) {
 
 std::size_t NeighTable::Impl::forced_gc() {
   const Nanos now = net.clock.now();
-  const bool collect = net.neigh->owner == NeighOwner::engine;
+  const bool collect = tbl.owner == NeighOwner::engine;
   std::size_t shrunk = 0;
   std::vector<Neighbour*> gone;
   SkbQueue left;
@@ -147,8 +151,9 @@ std::size_t NeighTable::Impl::forced_gc() {
       Neighbour* next = n->gc_next;
       const std::lock_guard guard(n->lock);
       const Nud state = n->nud_state.load(std::memory_order_relaxed);
-      if (unreferenced(*n) && (state == Nud::failed || state == Nud::noarp ||
-                               n->primary_key.is_multicast() || now > n->updated + 5 * kSecond)) {
+      if (unreferenced(*n) &&
+          (state == Nud::failed || state == Nud::noarp || n->primary_key.is_multicast() ||
+           n->primary_key6.is_multicast() || now > n->updated + 5 * kSecond)) {
         if (collect) {
           unlink(*n);
           bury(*n, left);
@@ -167,7 +172,7 @@ std::size_t NeighTable::Impl::forced_gc() {
 }
 
 void NeighTable::Impl::arm_gc() {
-  if (net.neigh == nullptr || net.neigh->owner == NeighOwner::kernel) return;
+  if (tbl.owner == NeighOwner::kernel) return;
   if (entries.load(std::memory_order_relaxed) < gc_thresh1.load(std::memory_order_relaxed)) return;
   const std::lock_guard guard(lock);
   if (gc_armed) return;
@@ -230,11 +235,11 @@ bool NeighTable::Impl::is_proxy(int ifindex, Ip4 addr) {
   });
 }
 
-Nanos NeighTable::Impl::reachable_time(const NetDevice& dev) {
-  const std::uint32_t base = dev.in_dev().arp_parms.base_reachable_time_ms;
+Nanos NeighTable::Impl::reachable_time(const Neighbour& n) {
+  const std::uint32_t base = neigh_parms(n).base_reachable_time_ms;
   const Nanos now = net.clock.now();
   const std::lock_guard guard(reach_lock);
-  Reach& r = reach[dev.ifindex];
+  Reach& r = reach[n.dev->ifindex];
   if (r.time == 0 || r.base_ms != base || now > r.drawn + kReachRedraw) {
     // neigh_rand_reach_time(): base/2 ... 3*base/2.
     r = {base, now, (Nanos{net.random.below(base)} + (base >> 1)) * kMillisecond};

@@ -23,16 +23,19 @@ struct NeighHash {
   NeighHash& operator=(const NeighHash&) = delete;
   std::size_t size() const { return std::size_t{1} << shift; }
   std::atomic<Neighbour*>& bucket(int ifindex, Ip4 key, std::uint32_t rnd) const;
+  std::atomic<Neighbour*>& bucket(int ifindex, const Ip6& key, std::uint32_t rnd) const;
+  std::atomic<Neighbour*>& bucket_of(const Neighbour& n, std::uint32_t rnd) const;
 
   const unsigned shift;
   std::atomic<Neighbour*>* const buckets;
 };
 
 struct NeighTable::Impl {
-  explicit Impl(Net& n);
+  Impl(Net& n, NeighTable& t);
   ~Impl();
 
   Net& net;
+  NeighTable& tbl;
   Spinlock lock;  // tbl->lock: writers of the chains, the gc list and the proxies
   RcuPtr<NeighHash> nht;
   const std::uint32_t hash_rnd;
@@ -73,10 +76,12 @@ struct NeighTable::Impl {
         res_failed{0}, unresolved_discards{0}, table_fulls{0};
   } stats;
 
-  Neighbour* find(int ifindex, Ip4 key) const;               // ___neigh_lookup_noref()
+  Neighbour* find(int ifindex, Ip4 key) const;  // ___neigh_lookup_noref()
+  Neighbour* find(int ifindex, const Ip6& key) const;
   Neighbour* lookup_counted(const NetDevice& dev, Ip4 key);  // neigh_lookup()
   // ___neigh_create(). `unlimited`: gc_thresh3 does not forbid it.
-  Neighbour* create(NetDevice& dev, Ip4 key, bool exempt_from_gc, bool unlimited);
+  template <typename Key>
+  Neighbour* create(NetDevice& dev, const Key& key, bool exempt_from_gc, bool unlimited);
   void unlink(Neighbour& n);  // `lock` held: takes it out of its chain and the gc list
   void bury(Neighbour& n, SkbQueue& left);  // neigh_mark_dead() and its timer; n.lock held
   void retire(Neighbour& n);
@@ -85,7 +90,7 @@ struct NeighTable::Impl {
   void arm_gc();
   void update_gc_list(Neighbour& n);  // neigh_update_gc_list()
   bool is_proxy(int ifindex, Ip4 addr);
-  Nanos reachable_time(const NetDevice& dev);
+  Nanos reachable_time(const Neighbour& n);
   SkbPtr take(Neighbour& n);  // the oldest packet that waits, or null; n.lock held
   void purge(SkbQueue& left, DropReason reason);
   void free_dead();
@@ -98,7 +103,10 @@ struct NeighTable::Impl {
 
 inline constexpr Nanos kNeighMinTimer = 10 * kMillisecond;  // HZ / 100
 
-inline const NeighParms& neigh_parms(const Neighbour& n) { return n.dev->in_dev().arp_parms; }
+inline const NeighParms& neigh_parms(const Neighbour& n) {
+  return n.tbl->family == NeighTable::Family::inet ? n.dev->in_dev().arp_parms
+                                                   : n.dev->in6_dev().nd_parms;
+}
 // The key that `dev` uses for a next hop (arp_constructor()): all zero where there is but one peer.
 inline Ip4 neigh_key(const NetDevice& dev, Ip4 next_hop) {
   return (dev.flags() & (kIffLoopback | kIffPointopoint)) != 0 ? Ip4{} : next_hop;

@@ -40,15 +40,19 @@ SkbQueue enqueue(NeighTable::Impl& table, Neighbour& n, SkbPtr skb) {
 
 void neigh_ask_kernel(Net& net, Neighbour& n, std::unique_lock<Spinlock>& guard) {
   const Nanos now = net.clock.now();
-  const bool ask =
-      net.neigh->ask_kernel && (n.asked < 0 || now >= n.asked + neigh_retrans_time(neigh_parms(n)));
+  const bool may = n.tbl->ask_kernel || n.tbl->ask_kernel6;
+  const bool ask = may && (n.asked < 0 || now >= n.asked + neigh_retrans_time(neigh_parms(n)));
   if (ask) n.asked = now;
   guard.unlock();
-  if (ask) net.neigh->ask_kernel(n.dev->ifindex, n.primary_key);
+  if (!ask) return;
+  if (n.tbl->family == NeighTable::Family::inet)
+    n.tbl->ask_kernel(n.dev->ifindex, n.primary_key);
+  else
+    n.tbl->ask_kernel6(n.dev->ifindex, n.primary_key6);
 }
 
 bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
-  const bool by_kernel = net.neigh->owner == NeighOwner::kernel;
+  const bool by_kernel = n.tbl->owner == NeighOwner::kernel;
   const Nanos now = net.clock.now();
   n.used.store(now, std::memory_order_relaxed);
   std::unique_lock guard(n.lock);
@@ -80,7 +84,7 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
     neigh_add_timer(net, n, now + neigh_retrans_time(parms));
     probe_now = !by_kernel;
   }
-  NeighTable::Impl& table = net.neigh->impl();
+  NeighTable::Impl& table = n.tbl->impl();
   SkbQueue pushed_out = enqueue(table, n, std::move(skb));
   if (probe_now)
     neigh_probe(net, n, guard);

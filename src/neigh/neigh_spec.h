@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -30,12 +33,14 @@ std::string_view name(Nud n);                                          // "REACH
 struct NeighSpec {
   int ifindex = 0;
   Ip4 dst;
+  std::optional<Ip6> dst6{};  // an IPv6 neighbour: `dst` says nothing
   MacAddr lladdr;
   bool has_lladdr = false;
   Nud state = Nud::none;
   std::uint8_t flags = 0;  // NTF_*
   std::uint8_t protocol = 0;
   bool proxy = false;  // NTF_PROXY: an entry of `ip neigh show proxy`
+  std::string dst_text() const { return dst6 ? dst6->str() : dst.str(); }
 };
 
 }  // namespace txp

@@ -6,6 +6,7 @@
 // Differs: proxy entries answer at once (proxy_delay 0). With NeighOwner::kernel configuration is
 // taken as it comes, beyond gc_thresh3 too. Drops: what waits in an entry that goes, QUEUE_PURGE.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -44,6 +45,34 @@ void construct(Net& net, Neighbour& n) {
     noarp(dev.link().broadcast);
 }
 
+// ndisc_constructor().
+void construct6(Neighbour& n) {
+  const NetDevice& dev = *n.dev;
+  const bool multicast = n.primary_key6.is_multicast();
+  n.type = static_cast<std::uint8_t>(multicast ? RouteType::multicast : RouteType::unicast);
+  const auto noarp = [&n](const MacAddr& mac) {
+    n.nud_state.store(Nud::noarp, std::memory_order_relaxed);
+    n.set_mac(mac);
+  };
+  if (!dev_has_header(dev))
+    n.nud_state.store(Nud::noarp, std::memory_order_relaxed);
+  else if (multicast)
+    noarp(ipv6_eth_mc_map(n.primary_key6));
+  else if ((dev.flags() & (kIffNoarp | kIffLoopback)) != 0)
+    noarp(dev.link().address);
+  else if ((dev.flags() & kIffPointopoint) != 0)
+    noarp(dev.link().broadcast);
+}
+
+void take_key(Net& net, Neighbour& n, Ip4 key) {
+  n.primary_key = key;
+  construct(net, n);
+}
+void take_key(Net&, Neighbour& n, const Ip6& key) {
+  n.primary_key6 = key;
+  construct6(n);
+}
+
 }  // namespace
 
 MacAddr Neighbour::mac() const {
@@ -59,6 +88,7 @@ NeighSpec Neighbour::spec() const {
   NeighSpec s;
   s.ifindex = dev->ifindex;
   s.dst = primary_key;
+  if (tbl->family == NeighTable::Family::inet6) s.dst6 = primary_key6;
   s.state = nud_state.load(std::memory_order_relaxed);
   s.has_lladdr = nud_valid(s.state) && dev_has_header(*dev);
   if (s.has_lladdr) s.lladdr = mac();
@@ -95,7 +125,20 @@ std::atomic<Neighbour*>& NeighHash::bucket(int ifindex, Ip4 key, std::uint32_t r
   return buckets[h >> (32 - shift)];
 }
 
-NeighTable::NeighTable(Net& net) : net_(net), impl_(std::make_unique<Impl>(net)) {}
+std::atomic<Neighbour*>& NeighHash::bucket(int ifindex, const Ip6& key, std::uint32_t rnd) const {
+  const std::uint64_t mixed =
+      (key.hi ^ std::rotl(key.lo, 32) ^ (static_cast<std::uint64_t>(ifindex) << 17)) *
+      (std::uint64_t{rnd} << 32 | 0x61c88647U);
+  return buckets[mixed >> (64 - shift)];
+}
+
+std::atomic<Neighbour*>& NeighHash::bucket_of(const Neighbour& n, std::uint32_t rnd) const {
+  if (n.tbl->family == NeighTable::Family::inet) return bucket(n.dev->ifindex, n.primary_key, rnd);
+  return bucket(n.dev->ifindex, n.primary_key6, rnd);
+}
+
+NeighTable::NeighTable(Net& net, Family f)
+    : family(f), net_(net), impl_(std::make_unique<Impl>(net, *this)) {}
 
 NeighTable::~NeighTable() {
   net_.timers.del(impl_->gc_work);
@@ -117,6 +160,28 @@ Neighbour* NeighTable::create(NetDevice& dev, Ip4 next_hop, Trace* trace) {
   return n;
 }
 
+Neighbour* NeighTable::lookup(const NetDevice& dev, const Ip6& next_hop) const {
+  return impl_->find(dev.ifindex, next_hop);
+}
+
+Neighbour* NeighTable::create(NetDevice& dev, const Ip6& next_hop, Trace* trace) {
+  Neighbour* n = impl_->create(dev, next_hop, false, false);
+  if (n == nullptr && trace != nullptr) {
+    NamedObject limit;
+    limit.kind = "sysctl";
+    limit.text = "net.ipv6.neigh.default.gc_thresh3 = " + std::to_string(impl_->gc_thresh3);
+    trace->by(Stage::ip6_finish_output2, std::move(limit));
+  }
+  return n;
+}
+
+Neighbour* NeighTable::Impl::find(int ifindex, const Ip6& key) const {
+  Neighbour* n = nht->bucket(ifindex, key, hash_rnd).load(std::memory_order_acquire);
+  while (n != nullptr && (n->primary_key6 != key || n->dev->ifindex != ifindex))
+    n = n->next.load(std::memory_order_acquire);
+  return n;
+}
+
 Neighbour* NeighTable::Impl::find(int ifindex, Ip4 key) const {
   Neighbour* n = nht->bucket(ifindex, key, hash_rnd).load(std::memory_order_acquire);
   while (n != nullptr && (n->primary_key != key || n->dev->ifindex != ifindex))
@@ -131,7 +196,9 @@ Neighbour* NeighTable::Impl::lookup_counted(const NetDevice& dev, Ip4 key) {
   return n;
 }
 
-Neighbour* NeighTable::Impl::create(NetDevice& dev, Ip4 key, bool exempt_from_gc, bool unlimited) {
+template <typename Key>
+Neighbour* NeighTable::Impl::create(NetDevice& dev, const Key& key, bool exempt_from_gc,
+                                    bool unlimited) {
   const Nanos now = net.clock.now();
   if (!exempt_from_gc && !unlimited) {  // neigh_alloc()
     const std::uint32_t before = gc_entries.load(std::memory_order_relaxed);
@@ -148,13 +215,13 @@ Neighbour* NeighTable::Impl::create(NetDevice& dev, Ip4 key, bool exempt_from_gc
   if (n == nullptr) return nullptr;
   stats.allocs.fetch_add(1, std::memory_order_relaxed);
   n->dev = &dev;
-  n->primary_key = key;
+  n->tbl = &tbl;
   n->updated = now;
   n->used.store(now, std::memory_order_relaxed);
   n->timer.function = neigh_timer_handler;
   n->timer.arg = n;
-  construct(net, *n);
-  n->confirmed = now - 2 * Nanos{dev.in_dev().arp_parms.base_reachable_time_ms} * kMillisecond;
+  take_key(net, *n, key);
+  n->confirmed = now - 2 * Nanos{neigh_parms(*n).base_reachable_time_ms} * kMillisecond;
 
   std::unique_lock guard(lock);
   NeighHash* hash = nht.get();
@@ -176,8 +243,15 @@ Neighbour* NeighTable::Impl::create(NetDevice& dev, Ip4 key, bool exempt_from_gc
   return n;
 }
 
+template Neighbour* NeighTable::Impl::create<Ip4>(NetDevice&, const Ip4&, bool, bool);
+template Neighbour* NeighTable::Impl::create<Ip6>(NetDevice&, const Ip6&, bool, bool);
+
 void NeighTable::set(const NeighSpec& spec) {
   NetDevice* dev = net_.dev->by_index(spec.ifindex);
+  if (spec.dst6) {
+    if (dev != nullptr && !spec.proxy) set_key(spec, *dev, *spec.dst6);
+    return;
+  }
   if (spec.proxy) {
     const std::lock_guard guard(impl_->lock);
     if (!std::ranges::any_of(impl_->proxies, [&](const Impl::Proxy& p) {
@@ -186,13 +260,16 @@ void NeighTable::set(const NeighSpec& spec) {
       impl_->proxies.push_back({spec.ifindex, spec.dst});
     return;
   }
-  if (dev == nullptr) return;
+  if (dev != nullptr) set_key(spec, *dev, neigh_key(*dev, spec.dst));
+}
+
+template <typename Key>
+void NeighTable::set_key(const NeighSpec& spec, NetDevice& dev, const Key& key) {
   const RcuReader reader;
-  const Ip4 key = neigh_key(*dev, spec.dst);
   Neighbour* n = impl_->find(spec.ifindex, key);
   if (n == nullptr) {
     const bool exempt = spec.state == Nud::permanent || (spec.flags & kNtfExtLearned) != 0;
-    n = impl_->create(*dev, key, exempt, owner == NeighOwner::kernel);
+    n = impl_->create(dev, key, exempt, owner == NeighOwner::kernel);
   }
   if (n == nullptr) return;
   n->flags.store(spec.flags, std::memory_order_relaxed);
@@ -207,12 +284,18 @@ void NeighTable::remove(int ifindex, Ip4 next_hop) {
     std::erase_if(impl_->proxies,
                   [&](const Impl::Proxy& p) { return p.ifindex == ifindex && p.addr == next_hop; });
   }
-  const NetDevice* dev = net_.dev->by_index(ifindex);
-  if (dev == nullptr) return;
+  if (const NetDevice* dev = net_.dev->by_index(ifindex); dev != nullptr)
+    remove_key(ifindex, neigh_key(*dev, next_hop));
+}
+
+void NeighTable::remove(int ifindex, const Ip6& next_hop) { remove_key(ifindex, next_hop); }
+
+template <typename Key>
+void NeighTable::remove_key(int ifindex, const Key& key) {
   const RcuReader reader;
-  Neighbour* n = impl_->find(ifindex, neigh_key(*dev, next_hop));
+  Neighbour* n = impl_->find(ifindex, key);
   if (n == nullptr) return;
-  if (owner == NeighOwner::kernel && ask_kernel) {
+  if (owner == NeighOwner::kernel && (ask_kernel || ask_kernel6)) {
     // The kernel has forgotten what our packets wait for: it is asked again.
     std::unique_lock guard(n->lock);
     if (!n->arp_queue.empty()) {
@@ -296,7 +379,8 @@ std::vector<NeighSpec> NeighTable::all() const {
     specs.push_back(s);
   }
   std::ranges::sort(specs, [](const NeighSpec& a, const NeighSpec& b) {
-    return a.ifindex != b.ifindex ? a.ifindex < b.ifindex : a.dst < b.dst;
+    if (a.ifindex != b.ifindex) return a.ifindex < b.ifindex;
+    return a.dst != b.dst ? a.dst < b.dst : a.dst6 < b.dst6;
   });
   return specs;
 }

@@ -12,6 +12,7 @@
 #include "neigh/neigh_impl.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 namespace txp {
 namespace {
@@ -35,7 +36,7 @@ Nanos neigh_retrans_time(const NeighParms& p) {
 void neigh_add_timer(Net& net, Neighbour& n, Nanos when) {
   if (n.used.load(std::memory_order_relaxed) < n.confirmed)
     n.used.store(n.confirmed, std::memory_order_relaxed);
-  if (net.neigh->owner == NeighOwner::engine) net.timers.mod(n.timer, when);
+  if (n.tbl->owner == NeighOwner::engine) net.timers.mod(n.timer, when);
 }
 
 void neigh_del_timer(Net& net, Neighbour& n) {
@@ -43,18 +44,25 @@ void neigh_del_timer(Net& net, Neighbour& n) {
 }
 
 void neigh_probe(Net& net, Neighbour& n, std::unique_lock<Spinlock>& guard) {
-  std::optional<Ip4> waiting;
-  if (const Skb* newest = n.arp_queue.peek_tail(); newest != nullptr)
-    waiting = Ipv4View(newest->network()).saddr();
-  guard.unlock();
-  arp_solicit(net, n, waiting);
+  const Skb* newest = n.arp_queue.peek_tail();
+  if (n.tbl->family == NeighTable::Family::inet) {
+    std::optional<Ip4> waiting;
+    if (newest != nullptr) waiting = Ipv4View(newest->network()).saddr();
+    guard.unlock();
+    arp_solicit(net, n, waiting);
+  } else {
+    std::optional<Ip6> waiting;
+    if (newest != nullptr) waiting = Ipv6View(newest->network()).saddr();
+    guard.unlock();
+    ndisc_solicit(net, n, waiting);
+  }
   guard.lock();
   ++n.probes;
   guard.unlock();
 }
 
 void neigh_invalidate(Net& net, Neighbour& n, std::unique_lock<Spinlock>& guard) {
-  NeighTable::Impl& table = net.neigh->impl();
+  NeighTable::Impl& table = n.tbl->impl();
   table.stats.res_failed.fetch_add(1, std::memory_order_relaxed);
   n.updated = net.clock.now();
   // Telling a sender may send through this very neighbour again and start a new resolution; what is
@@ -86,7 +94,7 @@ void neigh_timer_handler(Net& net, Timer& timer) {
   const Nanos delay = Nanos{parms.delay_first_probe_time_ms} * kMillisecond;
   Nanos next = now;
   if (state == Nud::reachable) {
-    const Nanos reachable = net.neigh->impl().reachable_time(*n.dev);
+    const Nanos reachable = n.tbl->impl().reachable_time(n);
     if (now <= n.confirmed + reachable) {
       next = n.confirmed + reachable;
     } else if (now <= n.used.load(std::memory_order_relaxed) + delay) {
@@ -98,7 +106,7 @@ void neigh_timer_handler(Net& net, Timer& timer) {
   } else if (state == Nud::delay) {
     if (now <= n.confirmed + delay) {
       become(net, n, Nud::reachable, now);
-      next = n.confirmed + net.neigh->impl().reachable_time(*n.dev);
+      next = n.confirmed + n.tbl->impl().reachable_time(n);
     } else {
       become(net, n, Nud::probe, now);
       n.probes = 0;

@@ -13,7 +13,7 @@ namespace {
 
 // The packets that waited, in order, each without the lock held.
 void send_waiting(Net& net, Neighbour& n, std::unique_lock<Spinlock>& guard) {
-  NeighTable::Impl& table = net.neigh->impl();
+  NeighTable::Impl& table = n.tbl->impl();
   while (nud_valid(n.nud_state.load(std::memory_order_relaxed))) {
     SkbPtr skb = table.take(n);
     if (!skb) break;
@@ -77,8 +77,7 @@ int neigh_update(Net& net, Neighbour& n, const MacAddr* mac, Nud new_state, std:
     if (new_state == Nud::probe) n.probes = 0;
     neigh_set_state(net, n, new_state);
     if (nud_in_timer(new_state)) {
-      const Nanos in =
-          new_state == Nud::reachable ? net.neigh->impl().reachable_time(*n.dev) : Nanos{0};
+      const Nanos in = new_state == Nud::reachable ? n.tbl->impl().reachable_time(n) : Nanos{0};
       neigh_add_timer(net, n, now + in);
     }
   }
@@ -90,7 +89,7 @@ int neigh_update(Net& net, Neighbour& n, const MacAddr* mac, Nud new_state, std:
   }
   if (new_state != old && !nud_valid(old)) send_waiting(net, n, guard);
   guard.unlock();
-  if ((new_state == Nud::permanent) != (old == Nud::permanent)) net.neigh->impl().update_gc_list(n);
+  if ((new_state == Nud::permanent) != (old == Nud::permanent)) n.tbl->impl().update_gc_list(n);
   return 0;
 }
 

@@ -22,6 +22,7 @@
 
 namespace txp {
 
+class NeighTable;
 struct NetDevice;
 struct NeighParms;
 
@@ -66,7 +67,9 @@ struct NeighParms;
 // waits; STALE: DELAY, it is sent) and only NeighTable::set() and remove() change the state.
 struct Neighbour {
   NetDevice* dev = nullptr;
+  NeighTable* tbl = nullptr;  // arp_tbl or nd_tbl
   Ip4 primary_key;
+  Ip6 primary_key6;  // of nd_tbl's
   std::atomic<Nud> nud_state{Nud::none};
   std::atomic<std::uint64_t> ha{0};    // the six address bytes, in memory order; whole at any time
   std::uint8_t type = 1;               // RTN_UNICAST, RTN_BROADCAST, RTN_MULTICAST, RTN_LOCAL
@@ -95,27 +98,34 @@ struct Neighbour {
 // table and is asked over netlink (a mirrored namespace).
 enum class NeighOwner : std::uint8_t { engine, kernel };
 
-// arp_tbl. Lookups inside an RcuReader, from any thread.
+// arp_tbl or nd_tbl. Lookups inside an RcuReader, from any thread.
 class NeighTable {
  public:
-  explicit NeighTable(Net& net);
+  enum class Family : std::uint8_t { inet, inet6 };
+  NeighTable(Net& net, Family family);
   ~NeighTable();
+  const Family family;
 
   NeighOwner owner = NeighOwner::engine;
   // With NeighOwner::kernel: asks the kernel to resolve (RTM_NEWNEIGH with NTF_USE). May be empty
   // (explain): then nobody is asked, and packets wait.
   std::function<void(int ifindex, Ip4 next_hop)> ask_kernel;
+  std::function<void(int ifindex, const Ip6& next_hop)> ask_kernel6;  // the same of nd_tbl
   // With NeighOwner::kernel: tells the kernel that a next hop answers (MSG_CONFIRM). May be empty.
   std::function<void(int ifindex, Ip4 next_hop)> confirm_kernel;
+  std::function<void(int ifindex, const Ip6& next_hop)> confirm_kernel6;
 
   Neighbour* lookup(const NetDevice& dev, Ip4 next_hop) const;  // __ipv4_neigh_lookup_noref()
   // neigh_create(): null when gc_thresh3 forbids it (NEIGH_CREATEFAIL).
   Neighbour* create(NetDevice& dev, Ip4 next_hop, Trace* trace);
+  Neighbour* lookup(const NetDevice& dev, const Ip6& next_hop) const;
+  Neighbour* create(NetDevice& dev, const Ip6& next_hop, Trace* trace);
 
   // Configuration and mirror: an entry as `ip neigh replace` or a kernel notification gives it.
   // Sends what waited when the state becomes valid; drops it (NEIGH_FAILED) when it failed.
   void set(const NeighSpec& spec);
   void remove(int ifindex, Ip4 next_hop);
+  void remove(int ifindex, const Ip6& next_hop);
   void flush_dev(int ifindex);  // neigh_ifdown(): drops what waits
   void flush_waiting();         // drops what waits, with the entries that it waits for
   void set_gc(std::uint32_t thresh1, std::uint32_t thresh2, std::uint32_t thresh3);
@@ -137,6 +147,10 @@ class NeighTable {
   Impl& impl() const { return *impl_; }
 
  private:
+  template <typename Key>
+  void remove_key(int ifindex, const Key& key);
+  template <typename Key>
+  void set_key(const NeighSpec& spec, NetDevice& dev, const Key& key);
   void flush(const std::function<bool(Neighbour&)>& goes);
   Net& net_;
   std::unique_ptr<Impl> impl_;
@@ -162,6 +176,7 @@ TxResult neigh_resolve_output(Net& net, SkbPtr skb, Neighbour& neigh);
 // next hop of a route, when it is in the table (dst_confirm_neigh()).
 void neigh_confirm(Net& net, Neighbour& neigh);
 void dst_confirm_neigh(Net& net, const Rtable& rt, Ip4 daddr);
+void ip6_confirm_neigh(Net& net, const NetDevice& dev, const Ip6& next_hop);
 
 // Writes the link's header before skb->data (dev_hard_header()); a device without one is left
 // alone. False: no headroom.
@@ -171,6 +186,8 @@ bool dev_has_header(const NetDevice& dev);
 
 // arp_solicit(): one probe for `neigh`; `waiting` is the source of the newest packet that waits.
 void arp_solicit(Net& net, Neighbour& neigh, std::optional<Ip4> waiting);
+// ndisc_solicit(): the same for an IPv6 neighbour.
+void ndisc_solicit(Net& net, Neighbour& neigh, const std::optional<Ip6>& waiting);
 // A received ARP packet, Ethernet header taken off. The error is why it was refused.
 std::expected<void, DropReason> arp_rcv(Net& net, NetDevice& dev,
                                         std::span<const std::uint8_t> packet, PacketType type);

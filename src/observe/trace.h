@@ -20,6 +20,7 @@
 #include "path.h"
 #include "route/fib_rules.h"
 #include "route/route.h"
+#include "route/route6.h"
 #include "skb/drop_reason.h"
 
 namespace txp {
@@ -52,8 +53,8 @@ struct NexthopSpec {
   friend bool operator==(const NexthopSpec&, const NexthopSpec&) = default;
 };
 
-using Deciding =
-    std::variant<NamedObject, FibRule, Route, NexthopSpec, NeighSpec, InAddr, QdiscSpec, Link>;
+using Deciding = std::variant<NamedObject, FibRule, Route, NexthopSpec, NeighSpec, InAddr,
+                              QdiscSpec, Link, Route6, In6Addr>;
 
 // A packet as it came to a stage: its first bytes, from the Ethernet header or from the IP header.
 struct TraceBytes {

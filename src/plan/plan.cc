@@ -79,6 +79,8 @@ Plan* find_plan(Net& net, Cpu& cpu, Sock& sk, const SockAddr4* to, std::size_t l
   };
   if (!net.plans.load(std::memory_order_relaxed)) [[unlikely]]
     return walks(Walk::off);
+  if (sk.inet6) [[unlikely]]
+    return walks(Walk::ipv6);
   const std::uint64_t epoch = net.generations.epoch();
   const std::uint64_t state = sk.plan_generation.load(std::memory_order_acquire);
   Plan* plan;

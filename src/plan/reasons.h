@@ -27,6 +27,7 @@ namespace txp {
   X(filter)    /* tc filters, or a discipline that tells packets apart */ \
   X(copies)    /* a copy goes to this host */ \
   X(form)      /* options, segmentation, stamps, or headers that a template cannot give */ \
+  X(ipv6)      /* an IPv6 socket: every datagram walks */ \
   X(room)      /* too many ways counted differently (FlightShapes) */
 
 #define TXP_BASIS(X) \

@@ -15,7 +15,7 @@
 namespace txp {
 namespace {
 
-std::vector<FibRule> default_rules() {
+std::vector<FibRule> default_rules(FibRules::Family family) {
   std::vector<FibRule> rules(3);
   rules[0].priority = 0;
   rules[0].table = kTableLocal;
@@ -24,14 +24,16 @@ std::vector<FibRule> default_rules() {
   rules[2].priority = 32767;
   rules[2].table = kTableDefault;
   for (FibRule& r : rules) r.protocol = 2;  // RTPROT_KERNEL
+  if (family == FibRules::Family::inet6) rules.pop_back();
   return rules;
 }
 
-bool is_default(const std::vector<FibRule>& rules) {
+bool is_default(const std::vector<FibRule>& rules, FibRules::Family family) {
   static constexpr std::uint32_t kWant[][2] = {
       {0, kTableLocal}, {32766, kTableMain}, {32767, kTableDefault}};
-  if (rules.size() != 3) return false;
-  for (std::size_t i = 0; i < 3; ++i) {
+  const std::size_t count = family == FibRules::Family::inet ? 3 : 2;
+  if (rules.size() != count) return false;
+  for (std::size_t i = 0; i < count; ++i) {
     FibRule plain;
     plain.priority = kWant[i][0];
     plain.table = kWant[i][1];
@@ -60,20 +62,14 @@ bool is_device(Net& net, const std::string& name, int ifindex) {
 }
 
 bool all_match(Net& net, const FibRule& r, const Flow4& fl4) {
-  if (!r.iifname.empty() && !is_device(net, r.iifname, fl4.iif)) return false;
-  if (!r.oifname.empty() && !is_device(net, r.oifname, fl4.oif)) return false;
-  if (((r.mark ^ fl4.mark) & r.mark_mask) != 0) return false;
-  if (r.tun_id != 0 || r.l3mdev) return false;
-  if (r.uid_range && (fl4.uid < r.uid_range->first || fl4.uid > r.uid_range->second)) return false;
+  if (!fib_rule_match_common(net, r, fl4.iif, fl4.oif, fl4.mark, fl4.uid)) return false;
   if (outside(r.src, fl4.saddr) || outside(r.dst, fl4.daddr)) return false;
   if (r.tos_mask != 0) {
     if (((r.tos ^ fl4.tos) & r.tos_mask) != 0) return false;
   } else if (r.tos != 0 && !fib_dscp_masked_match(r.tos, fl4)) {
     return false;
   }
-  if (r.ip_proto != 0 && r.ip_proto != fl4.proto) return false;
-  return !port_differs(r.sport, r.sport_mask, fl4.sport) &&
-         !port_differs(r.dport, r.dport_mask, fl4.dport);
+  return fib_rule_match_ports(r, fl4.proto, fl4.sport, fl4.dport);
 }
 
 // fib4_rule_action().
@@ -124,7 +120,8 @@ int lookup_default(Net& net, const Flow4& fl4, FibResult& res, FibLookupTrace* t
 
 }  // namespace
 
-FibRules::FibRules(Net& net) : net_(net), rules_(new std::vector<FibRule>(default_rules())) {}
+FibRules::FibRules(Net& net, Family family)
+    : net_(net), family_(family), rules_(new std::vector<FibRule>(default_rules(family))) {}
 FibRules::~FibRules() { delete rules_.set(nullptr); }
 
 void FibRules::add(const FibRule& rule) {
@@ -149,9 +146,24 @@ void FibRules::set_all(std::vector<FibRule> rules) {
 }
 
 void FibRules::publish(std::vector<FibRule> rules) {
-  custom_.store(!is_default(rules), std::memory_order_release);
+  custom_.store(!is_default(rules, family_), std::memory_order_release);
   net_.retired.retire(rules_.set(new std::vector<FibRule>(std::move(rules))));
   net_.generations.changed(Basis::rule);
+}
+
+bool fib_rule_match_common(Net& net, const FibRule& r, int iif, int oif, std::uint32_t mark,
+                           std::uint32_t uid) {
+  if (!r.iifname.empty() && !is_device(net, r.iifname, iif)) return false;
+  if (!r.oifname.empty() && !is_device(net, r.oifname, oif)) return false;
+  if (((r.mark ^ mark) & r.mark_mask) != 0) return false;
+  if (r.tun_id != 0 || r.l3mdev) return false;
+  return !r.uid_range || (uid >= r.uid_range->first && uid <= r.uid_range->second);
+}
+
+bool fib_rule_match_ports(const FibRule& r, std::uint8_t proto, std::uint16_t sport,
+                          std::uint16_t dport) {
+  if (r.ip_proto != 0 && r.ip_proto != proto) return false;
+  return !port_differs(r.sport, r.sport_mask, sport) && !port_differs(r.dport, r.dport_mask, dport);
 }
 
 bool fib_rule_match(Net& net, const FibRule& rule, const Flow4& fl4) {

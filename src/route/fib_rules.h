@@ -11,6 +11,7 @@
 #include "base/rcu.h"
 #include "route/rtable.h"
 #include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -34,9 +35,15 @@ struct FibRule {
   bool invert = false;            // ip: not
   std::optional<Prefix4> src;     // ip: from
   std::optional<Prefix4> dst;     // ip: to
+  // Of IPv6 rules, instead.
+  std::optional<Prefix6> src6;
+  std::optional<Prefix6> dst6;
+  bool find_saddr = false;      // FIB_RULE_FIND_SADDR: `from` may decide the source address
+  std::uint32_t flowlabel = 0;  // ip: flowlabel
+  std::uint32_t flowlabel_mask = 0;
   // ip: tos (fib_rule_hdr.tos), tos_mask 0 or 0x1c: 0 is any, and a flow's upper three bits do not
-  // count. ip: dscp (FRA_DSCP, already shifted: dscp << 2) with tos_mask: the bits compared, 0xfc
-  // for all.
+  // count (in IPv6 they do: 0xfc). ip: dscp (FRA_DSCP, already shifted: dscp << 2) with tos_mask:
+  // the bits compared, 0xfc for all.
   std::uint8_t tos = 0;
   std::uint8_t tos_mask = 0;
   std::uint32_t mark = 0;
@@ -58,10 +65,18 @@ struct FibRule {
   friend bool operator==(const FibRule&, const FibRule&) = default;
 };
 
+// fib_rule_match() of both families: devices, mark, owner; and of UDP and TCP: protocol and ports.
+bool fib_rule_match_common(Net& net, const FibRule& rule, int iif, int oif, std::uint32_t mark,
+                           std::uint32_t uid);
+bool fib_rule_match_ports(const FibRule& rule, std::uint8_t proto, std::uint16_t sport,
+                          std::uint16_t dport);
+
 // The rules of a Net, by priority. Readers inside an RcuReader; writers with net.rtnl held.
 class FibRules {
  public:
-  explicit FibRules(Net& net);  // as a new namespace has them: 0 local, 32766 main, 32767 default
+  enum class Family : std::uint8_t { inet, inet6 };
+  // As a new namespace has them: 0 local, 32766 main, and of IPv4 32767 default.
+  FibRules(Net& net, Family family);
   ~FibRules();
   void add(const FibRule& rule);     // after the rules of the same priority
   bool remove(const FibRule& rule);  // the first equal one
@@ -74,6 +89,7 @@ class FibRules {
  private:
   void publish(std::vector<FibRule> rules);
   Net& net_;
+  const Family family_;
   RcuPtr<const std::vector<FibRule>> rules_;
   std::atomic<bool> custom_{false};
 };

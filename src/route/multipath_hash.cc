@@ -123,6 +123,35 @@ int fib_multipath_hash(const Flow4& fl4, std::uint8_t policy, std::uint32_t hash
   return static_cast<int>(hash >> 1);
 }
 
+int rt6_multipath_hash(const Flow6& fl6, std::uint8_t policy, std::uint32_t hash_fields,
+                       std::uint32_t seed) {
+  constexpr std::size_t kHashed6 = 72;
+  constexpr std::size_t kFlowlabelAt = 4;
+  constexpr std::uint32_t kFieldFlowlabel = 8;
+  std::uint32_t fields = kFieldSrcIp | kFieldDstIp | kFieldIpProto | kFieldFlowlabel;
+  if (policy == 1)
+    fields = kFieldSrcIp | kFieldDstIp | kFieldIpProto | kFieldSrcPort | kFieldDstPort;
+  if (policy == 3) fields = hash_fields & kFieldOuter;
+  Ip6 src = (fields & kFieldSrcIp) != 0 ? fl6.saddr : Ip6{};
+  Ip6 dst = (fields & kFieldDstIp) != 0 ? fl6.daddr : Ip6{};
+  std::uint16_t sport = (fields & kFieldSrcPort) != 0 ? fl6.sport : std::uint16_t{0};
+  std::uint16_t dport = (fields & kFieldDstPort) != 0 ? fl6.dport : std::uint16_t{0};
+  if (dst < src) std::swap(src, dst);
+  if (memory_less(dport, sport)) std::swap(sport, dport);
+  if (fields == 0) return 0;
+  std::array<std::uint8_t, kHashed6> keys{};
+  if ((fields & kFieldIpProto) != 0) keys[kIpProtoAt] = fl6.proto;
+  if ((fields & kFieldFlowlabel) != 0) store_be32(&keys[kFlowlabelAt], fl6.flowlabel & 0xfffff);
+  store_be16(&keys[kPortsAt], sport);
+  store_be16(&keys[kPortsAt + 2], dport);
+  src.store(&keys[kAddrsAt]);
+  dst.store(&keys[kAddrsAt + 16]);
+  const std::uint64_t key = std::uint64_t{seed} << 32 | seed;
+  auto hash = static_cast<std::uint32_t>(siphash_2_4(keys, key, key));
+  if (hash == 0) hash = 1;
+  return static_cast<int>(hash >> 1);
+}
+
 bool fib_multipath_seed_known(const Net& net) {
   return net.sysctl().fib_multipath_hash_seed != 0 || net.neigh->owner == NeighOwner::engine;
 }

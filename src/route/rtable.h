@@ -53,7 +53,7 @@ enum class RouteType : std::uint8_t {
 };
 
 // What dst->output points at.
-enum class DstOutput : std::uint8_t { ip_output, ip_mc_output, discard };
+enum class DstOutput : std::uint8_t { ip_output, ip_mc_output, ip6_output, discard };
 
 // dst_entry and rtable in one, held by value. Valid inside the RcuReader it was made in; a packet
 // that waits keeps it, and the owner of the wait (neighbour, qdisc) drops packets of a device that

@@ -163,6 +163,7 @@ void skb_copy_metadata(const Skb& from, Skb& to) {
   nf_conn_put(std::exchange(to.nfct, from.nfct));
   to.ctinfo = from.ctinfo;
   to.rt = from.rt;
+  to.gateway6 = from.gateway6;
   to.fl4 = from.fl4;
 }
 

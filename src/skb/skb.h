@@ -20,6 +20,7 @@
 #include "netfilter/nf_conn.h"
 #include "route/rtable.h"
 #include "skb/drop_reason.h"
+#include "wire/ip6.h"
 #include "wire/ip_options.h"
 
 namespace txp {
@@ -91,7 +92,7 @@ struct Skb {
   std::uint16_t mac_header = 0;
   std::uint16_t network_header = 0;
   std::uint16_t transport_header = 0;
-  std::uint16_t protocol = 0;  // kEthPIp, kEthPArp
+  std::uint16_t protocol = 0;  // kEthPIp, kEthPIpv6, kEthPArp
 
   std::uint32_t mark = 0;
   std::uint32_t priority = 0;
@@ -120,6 +121,7 @@ struct Skb {
   Nanos tstamp = 0;           // SO_TXTIME or receive time, ns
   Nanos qdisc_time = 0;       // the discipline's own: when it came, or when it may leave
   Rtable rt;                  // skb_dst()
+  Ip6 gateway6;               // of an IPv6 packet (rt6i_gateway); any: its destination is on link
   Flow4 fl4;                  // the flow that rt answers, for re-routing (ip_route_me_harder)
 
   std::span<std::uint8_t> bytes() { return {data, tail}; }

@@ -9,6 +9,7 @@
 #include "net.h"
 #include "plan/plan.h"
 #include "route/fib_exceptions.h"
+#include "socket/inet6_sock.h"
 #include "socket/sock.h"
 #include "socket/sockopt.h"
 #include "udp/udp_table.h"
@@ -59,6 +60,15 @@ Sock* inet_create(Net& net, std::uint32_t uid) {
   return new (std::nothrow) Sock(net, uid);
 }
 
+Sock* inet6_create(Net& net, std::uint32_t uid) {
+  Sock* sk = inet_create(net, uid);
+  if (sk == nullptr) return nullptr;
+  const RcuReader reader;
+  sk->inet6 = std::make_unique<Ipv6Pinfo>();
+  sk->inet6->v6only = net.sysctl().bindv6only;
+  return sk;
+}
+
 SockResult<void> inet_shutdown(Sock& sk, int how) {
   if (how < SHUT_RD || how > SHUT_RDWR) return err(EINVAL);
   const std::lock_guard guard(sk.lock);
@@ -76,6 +86,7 @@ void inet_release(Sock& sk) {
     sk.net.udp->unhash(sk);
   }
   ip_mc_drop_socket(sk);
+  ipv6_mc_drop_socket(sk);
   sk_wfree(sk, 1);
 }
 

@@ -9,6 +9,7 @@
 #include "base/rcu.h"
 #include "net.h"
 #include "route/ip_route.h"
+#include "socket/inet6_sock.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
 
@@ -21,7 +22,7 @@ void udp_disconnect(Sock& sk) {
   sk.inet_daddr = Ip4{};
   sk.inet_dport = 0;
   sk.bound_dev_if = 0;
-  if (!sk.bound_addr) sk.inet_rcv_saddr = sk.inet_saddr = Ip4{};
+  if (!sk.bound_addr) inet_reset_saddr(sk);
   if (!sk.bound_port) sk.net.udp->unhash(sk);
 }
 
@@ -77,6 +78,11 @@ SockResult<void> datagram_connect(Sock& sk, const SockAddr4& to) {
 
 }  // namespace
 
+void inet_reset_saddr(Sock& sk) {
+  sk.inet_rcv_saddr = sk.inet_saddr = Ip4{};
+  if (sk.inet6) sk.inet6->saddr = sk.inet6->rcv_saddr = Ip6{};
+}
+
 SockResult<void> inet_dgram_connect(Sock& sk, const SockAddr4& addr) {
   const RcuReader reader;
   if (addr.family == AF_UNSPEC) {
@@ -88,10 +94,18 @@ SockResult<void> inet_dgram_connect(Sock& sk, const SockAddr4& addr) {
   if (sk.inet_num == 0)
     if (auto bound = inet_autobind(sk.net, sk, nullptr); !bound)
       return std::unexpected(bound.error());
-  if (addr.family != AF_INET) return err(EAFNOSUPPORT);
+  if (addr.family != AF_INET || ipv6_only_sock(sk)) return err(EAFNOSUPPORT);
   const std::lock_guard guard(sk.lock);
   const SockChange change(sk);
-  return datagram_connect(sk, addr);
+  auto done = datagram_connect(sk, addr);
+  if (done && sk.inet6) {  // ipv4_connected: as __ip6_datagram_connect() leaves it
+    Ipv6Pinfo& np = *sk.inet6;
+    const auto none = [](const Ip6& a) { return a.is_any() || a == Ip6::mapped({}); };
+    np.daddr = Ip6::mapped(sk.inet_daddr);
+    if (none(np.saddr)) np.saddr = Ip6::mapped(sk.inet_saddr);
+    if (none(np.rcv_saddr)) np.rcv_saddr = Ip6::mapped(sk.inet_rcv_saddr);
+  }
+  return done;
 }
 
 }  // namespace txp

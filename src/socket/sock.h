@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -26,12 +27,20 @@
 
 namespace txp {
 
+struct Ipv6Pinfo;
 struct SockPlan;
 
 struct SockAddr4 {
   Ip4 addr;
   std::uint16_t port = 0;
   std::uint16_t family = AF_INET;  // AF_INET or AF_UNSPEC, else EAFNOSUPPORT
+};
+
+struct SockAddr6 {
+  Ip6 addr;
+  std::uint16_t port = 0;
+  std::uint32_t flowinfo = 0;  // sin6_flowinfo, host order
+  std::uint32_t scope_id = 0;
 };
 
 // What recv() gives.
@@ -42,6 +51,15 @@ struct Datagram {
   std::uint32_t truesize = 0;  // bytes charged to rmem_alloc
   PacketInfo info;
   std::uint32_t drops = 0;  // SO_RXQ_OVFL: the socket's when this one came
+};
+
+// struct sockcm_cookie: what control messages at SOL_SOCKET, else the socket, say of one datagram.
+struct SockcmCookie {
+  std::uint32_t mark = 0;
+  std::uint32_t priority = 0;
+  Nanos transmit_time = 0;
+  std::uint32_t tsflags = 0;               // SO_TIMESTAMPING
+  std::optional<std::uint32_t> ts_opt_id;  // SCM_TS_OPT_ID
 };
 
 // A datagram under construction (struct inet_cork and sk_write_queue).
@@ -233,7 +251,8 @@ class Sock {
   };
   std::vector<Membership> memberships;  // rx_lock
 
-  const std::uint64_t cookie;  // SO_COOKIE
+  std::unique_ptr<Ipv6Pinfo> inet6;  // of an AF_INET6 socket (inet6_sock.h)
+  const std::uint64_t cookie;        // SO_COOKIE
   Sock* hash_next = nullptr;
 
   // What flow plans rest on here: a new number for every change of what a send reads (options,
@@ -269,7 +288,8 @@ inline constexpr int kMsgProbe =
 // A send call (struct msghdr): what sendto(), sendmsg() and their kin carry.
 struct MsgHdr {
   std::optional<SockAddr4> name;
-  std::size_t namelen = 16;  // bytes of the address given
+  const SockAddr6* name6 = nullptr;  // instead: an AF_INET6 address, to an AF_INET6 socket
+  std::size_t namelen = 16;          // bytes of the address given
   std::span<const iovec> iov;
   std::span<const std::uint8_t> control;  // cmsghdr list in this machine's layout
   int flags = 0;                          // MSG_*
@@ -328,12 +348,18 @@ class IovReader {
 [[nodiscard]] SockResult<std::size_t> inet_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
 [[nodiscard]] SockResult<void> inet_autobind(Net& net, Sock& sk, Trace* trace);
 [[nodiscard]] SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
+[[nodiscard]] SockResult<std::size_t> inet6_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
+[[nodiscard]] SockResult<std::size_t> udpv6_sendmsg(Net& net, Sock& sk, const MsgHdr& msg);
 
 // The calls around them.
 Sock* inet_create(Net& net, std::uint32_t uid);  // socket(AF_INET, SOCK_DGRAM, 0)
 void inet_release(Sock& sk);                     // close()
 [[nodiscard]] SockResult<void> inet_bind(Sock& sk, const SockAddr4& addr, Trace* trace = nullptr);
 [[nodiscard]] SockResult<void> inet_dgram_connect(Sock& sk, const SockAddr4& addr);
+Sock* inet6_create(Net& net, std::uint32_t uid);  // socket(AF_INET6, SOCK_DGRAM, 0)
+[[nodiscard]] SockResult<void> inet6_bind(Sock& sk, const SockAddr6& addr);
+// connect() of an AF_INET6 socket to an AF_INET6 address; inet_dgram_connect() takes the others.
+[[nodiscard]] SockResult<void> ip6_datagram_connect(Sock& sk, const SockAddr6& addr);
 [[nodiscard]] SockResult<void> inet_shutdown(Sock& sk, int how);
 [[nodiscard]] SockResult<void> sock_setsockopt(Sock& sk, int level, int optname,
                                                std::span<const std::uint8_t> value);

@@ -9,6 +9,7 @@
 #include "base/rcu.h"
 #include "dev/netdevice.h"
 #include "net.h"
+#include "socket/inet6_sock.h"
 #include "socket/sockopt.h"
 #include "socket/sockopt_names.h"
 #include "socket/timestamping.h"
@@ -39,6 +40,16 @@ SockResult<std::size_t> bound_device(const Sock& sk, OptRoom room) {
 
 SockResult<std::size_t> peer_name(const Sock& sk, OptRoom room) {
   if (sk.inet_dport == 0) return err(ENOTCONN);
+  if (sk.inet6) {
+    sockaddr_in6 name6{};
+    if (room.size() > sizeof name6) return err(EINVAL);
+    name6.sin6_family = AF_INET6;
+    name6.sin6_port = htons(sk.inet_dport);
+    sk.inet6->daddr.store(name6.sin6_addr.s6_addr);
+    if (sk.inet6->daddr.type().needs_scope_id())
+      name6.sin6_scope_id = static_cast<std::uint32_t>(sk.bound_dev_if);
+    return store(room, name6);
+  }
   sockaddr_in name{};
   if (room.size() > sizeof name) return err(EINVAL);
   name.sin_family = AF_INET;
@@ -76,7 +87,7 @@ SockResult<std::size_t> sk_getsockopt(Sock& sk, int optname, OptRoom room) {
   if (const auto flag = find_flag(kSocketFlags, optname)) return store(room, int{sk.flag(*flag)});
   switch (optname) {
     case SO_TYPE: return store(room, int{SOCK_DGRAM});
-    case SO_DOMAIN: return store(room, int{AF_INET});
+    case SO_DOMAIN: return store(room, sk.inet6 ? int{AF_INET6} : int{AF_INET});
     case SO_PROTOCOL: return store(room, int{IPPROTO_UDP});
     case SO_ERROR: return store(room, sock_error(sk));
     case SO_REUSEADDR: return store(room, int{sk.reuse});
@@ -155,6 +166,9 @@ SockResult<std::size_t> sock_getsockopt(Sock& sk, int level, int optname, OptRoo
   switch (level) {
     case SOL_SOCKET: return sk_getsockopt(sk, optname, room);
     case IPPROTO_IP: return ip_getsockopt(sk, optname, room);
+    case IPPROTO_IPV6:
+      if (!sk.inet6) return err(EOPNOTSUPP);
+      return ipv6_getsockopt(sk, optname, room);
     case SOL_UDP:
     case IPPROTO_UDPLITE: return udp_getsockopt(sk, optname, room);
     default: return err(EOPNOTSUPP);

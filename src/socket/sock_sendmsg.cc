@@ -52,7 +52,7 @@ bool wait_for_room(Net& net, Sock& sk, Nanos until) {
 
 SockResult<std::size_t> walk(Net& net, Sock& sk, const MsgHdr& msg, std::size_t len) {
   enter(net, Stage::sock_sendmsg, msg.trace, len);
-  return inet_sendmsg(net, sk, msg);
+  return sk.inet6 ? inet6_sendmsg(net, sk, msg) : inet_sendmsg(net, sk, msg);
 }
 
 // The first packet of a flow: the next ones will do as it did.
@@ -80,8 +80,8 @@ bool may_fly(const MsgHdr& msg, Walk& why) {
 
 // Whether the second message may fly where the first does, its size aside.
 bool same_flow(const MsgHdr& a, const MsgHdr& b) {
-  if (a.flags != b.flags || !a.control.empty() || a.trace != nullptr || a.namelen != b.namelen ||
-      a.name.has_value() != b.name.has_value())
+  if (a.flags != b.flags || !a.control.empty() || a.name6 != b.name6 || a.trace != nullptr ||
+      a.namelen != b.namelen || a.name.has_value() != b.name.has_value())
     return false;
   return !a.name || (a.name->addr == b.name->addr && a.name->port == b.name->port &&
                      a.name->family == b.name->family);

@@ -271,6 +271,9 @@ SockResult<void> sock_setsockopt(Sock& sk, int level, int optname, OptValue valu
   switch (level) {
     case SOL_SOCKET: return sk_setsockopt(sk, optname, value);
     case IPPROTO_IP: return ip_setsockopt(sk, optname, value);
+    case IPPROTO_IPV6:
+      if (!sk.inet6) return err(ENOPROTOOPT);
+      return ipv6_setsockopt(sk, optname, value);
     case SOL_UDP:
     case IPPROTO_UDPLITE: return udp_setsockopt(sk, optname, value);
     default: return err(ENOPROTOOPT);

@@ -29,6 +29,8 @@ std::uint32_t rt_tos2priority(std::uint8_t tos);
 [[nodiscard]] SockResult<std::size_t> sk_getsockopt(Sock& sk, int optname, OptRoom room);
 [[nodiscard]] SockResult<void> ip_setsockopt(Sock& sk, int optname, OptValue value);
 [[nodiscard]] SockResult<std::size_t> ip_getsockopt(Sock& sk, int optname, OptRoom room);
+[[nodiscard]] SockResult<void> ipv6_setsockopt(Sock& sk, int optname, OptValue value);
+[[nodiscard]] SockResult<std::size_t> ipv6_getsockopt(Sock& sk, int optname, OptRoom room);
 [[nodiscard]] SockResult<void> udp_setsockopt(Sock& sk, int optname, OptValue value);
 [[nodiscard]] SockResult<std::size_t> udp_getsockopt(Sock& sk, int optname, OptRoom room);
 
@@ -36,6 +38,7 @@ std::uint32_t rt_tos2priority(std::uint8_t tos);
 [[nodiscard]] SockResult<void> ip_mc_join_group(Sock& sk, const Sock::Membership& m);
 [[nodiscard]] SockResult<void> ip_mc_leave_group(Sock& sk, const Sock::Membership& m);
 void ip_mc_drop_socket(Sock& sk);
+void ipv6_mc_drop_socket(Sock& sk);
 // ip_mc_source(): adds `source` to the filter of group `m`, or takes it away. `include`: only
 // listed sources are heard, else all but them. Joining by a source joins the group.
 [[nodiscard]] SockResult<void> ip_mc_source(Sock& sk, Sock::Membership m, Ip4 source, bool include,

@@ -61,6 +61,31 @@ void fill_udp_checksum(std::vector<std::uint8_t>& f, std::size_t ip, std::size_t
   put16(&f[udp + 6], check == 0 ? 0xffff : check);
 }
 
+// Segments of an IPv6 superframe without extension headers, or with: the checksum starts at UDP.
+std::vector<std::vector<std::uint8_t>> complete6(const std::vector<std::uint8_t>& frame,
+                                                 const Offloads& o) {
+  std::vector<std::vector<std::uint8_t>> done;
+  constexpr std::size_t ip = ETH_HLEN;
+  const std::size_t udp = o.csum_start;
+  const std::size_t payload = udp + 8;
+  for (std::size_t at = payload; at < frame.size(); at += o.gso_size) {
+    const std::size_t n = std::min<std::size_t>(o.gso_size, frame.size() - at);
+    std::vector<std::uint8_t> f(frame.begin(),
+                                frame.begin() + static_cast<std::ptrdiff_t>(payload));
+    f.insert(f.end(), frame.begin() + static_cast<std::ptrdiff_t>(at),
+             frame.begin() + static_cast<std::ptrdiff_t>(at + n));
+    put16(&f[ip + 4], f.size() - ip - 40);
+    put16(&f[udp + 4], n + 8);
+    put16(&f[udp + 6], 0);
+    std::uint64_t sum = 17 + n + 8;
+    for (std::size_t i = 8; i < 40; i += 2) sum += get16(&f[ip + i]);
+    const std::uint16_t check = internet_checksum(&f[udp], f.size() - udp, sum);
+    put16(&f[udp + 6], check == 0 ? 0xffff : check);
+    done.push_back(std::move(f));
+  }
+  return done;
+}
+
 }  // namespace
 
 std::vector<std::vector<std::uint8_t>> complete(std::vector<std::uint8_t> frame,
@@ -68,6 +93,8 @@ std::vector<std::vector<std::uint8_t>> complete(std::vector<std::uint8_t> frame,
   std::vector<std::vector<std::uint8_t>> done;
   constexpr std::size_t ip = ETH_HLEN;
   const bool ipv4 = frame.size() >= ip + 28 && get16(&frame[12]) == ETH_P_IP;
+  const bool ipv6 = frame.size() >= ip + 48 && get16(&frame[12]) == ETH_P_IPV6;
+  if (o.gso_size != 0 && ipv6) return complete6(frame, o);
   if (o.gso_size == 0 || !ipv4) {
     if (o.needs_csum) fill_checksum(frame, o);
     done.push_back(std::move(frame));

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "ip/ip_options.h"
+#include "socket/inet6_sock.h"
 #include "socket/sockopt.h"
 #include "socket/timestamping.h"
 
@@ -29,8 +30,24 @@ std::optional<T> value(std::span<const std::uint8_t> data) {
   return v;
 }
 
-SockResult<void> socket_level(const Sock& sk, int type, std::span<const std::uint8_t> data,
-                              IpcmCookie& ipc) {
+// IPV6_PKTINFO of an AF_INET6 socket that sends over IPv4; the other messages of that level are
+// passed over.
+SockResult<void> ipv6_level(int type, std::span<const std::uint8_t> data, IpcmCookie& ipc) {
+  if (type != IPV6_PKTINFO) return {};
+  if (data.size() < sizeof(in6_pktinfo)) return err(EINVAL);
+  in6_pktinfo info;
+  std::memcpy(&info, data.data(), sizeof info);
+  const Ip6 addr = Ip6::load(data.data());
+  if (!addr.is_v4mapped()) return err(EINVAL);
+  if (info.ipi6_ifindex != 0) ipc.oif = static_cast<int>(info.ipi6_ifindex);
+  ipc.addr = addr.v4();
+  return {};
+}
+
+}  // namespace
+
+SockResult<void> sock_cmsg_send(const Sock& sk, int type, std::span<const std::uint8_t> data,
+                                SockcmCookie& ipc) {
   switch (type) {
     case SO_MARK: {
       if (!sk.privileged) return err(EPERM);
@@ -73,6 +90,8 @@ SockResult<void> socket_level(const Sock& sk, int type, std::span<const std::uin
   }
 }
 
+namespace {
+
 SockResult<void> ip_level(const Sock& sk, int type, std::span<const std::uint8_t> data,
                           IpcmCookie& ipc) {
   switch (type) {
@@ -113,15 +132,16 @@ SockResult<void> ip_level(const Sock& sk, int type, std::span<const std::uint8_t
   }
 }
 
-SockResult<void> udp_level(int type, std::span<const std::uint8_t> data, IpcmCookie& ipc) {
+}  // namespace
+
+SockResult<void> udp_level_cmsg(int type, std::span<const std::uint8_t> data,
+                                std::uint16_t& gso_size) {
   if (type != UDP_SEGMENT) return err(EINVAL);
   const auto size = value<std::uint16_t>(data);
   if (!size) return err(EINVAL);
-  ipc.gso_size = *size;
+  gso_size = *size;
   return {};
 }
-
-}  // namespace
 
 SockResult<void> udp_cmsg_send(const Sock& sk, std::span<const std::uint8_t> control,
                                IpcmCookie& ipc) {
@@ -135,11 +155,13 @@ SockResult<void> udp_cmsg_send(const Sock& sk, std::span<const std::uint8_t> con
       const auto data = rest.subspan(CMSG_LEN(0), head.cmsg_len - CMSG_LEN(0));
       SockResult<void> ok;
       if (udp_pass && head.cmsg_level == SOL_UDP)
-        ok = udp_level(head.cmsg_type, data, ipc);
+        ok = udp_level_cmsg(head.cmsg_type, data, ipc.gso_size);
       else if (!udp_pass && head.cmsg_level == SOL_SOCKET)
-        ok = socket_level(sk, head.cmsg_type, data, ipc);
+        ok = sock_cmsg_send(sk, head.cmsg_type, data, ipc);
       else if (!udp_pass && head.cmsg_level == IPPROTO_IP)
         ok = ip_level(sk, head.cmsg_type, data, ipc);
+      else if (!udp_pass && head.cmsg_level == IPPROTO_IPV6 && sk.inet6)
+        ok = ipv6_level(head.cmsg_type, data, ipc);
       if (!ok) return ok;
       rest = rest.subspan(std::min(CMSG_ALIGN(head.cmsg_len), rest.size()));
     }

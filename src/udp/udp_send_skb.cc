@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "ip/ip.h"
+#include "ip6/ip6.h"
 #include "net.h"
 #include "observe/trace.h"
 #include "udp/udp_table.h"
@@ -16,17 +17,6 @@
 
 namespace txp {
 namespace {
-
-constexpr std::uint32_t kUdpMaxSegments = 128;  // UDP_MAX_SEGMENTS
-
-// Why a segmentation request is refused; 0: it is good.
-int check_gso(const Sock& sk, const Cork& cork, std::uint32_t ip_hlen, std::uint32_t datalen) {
-  const std::uint32_t hlen = ip_hlen + std::uint32_t{kUdpHlen};
-  if (hlen + std::min<std::uint32_t>(datalen, cork.gso_size) > cork.fragsize) return EMSGSIZE;
-  if (datalen > cork.gso_size * kUdpMaxSegments) return EINVAL;
-  if (sk.no_check_tx) return EINVAL;
-  return 0;
-}
 
 // udp4_hwcsum(): the pseudo-header's sum now, the rest by whoever completes the checksum.
 void leave_checksum(Skb& skb, UdpHeader& uh, const Flow4& fl4) {
@@ -48,6 +38,15 @@ std::uint16_t checksum(const Skb& skb, const UdpHeader& uh, const Flow4& fl4) {
 
 }  // namespace
 
+int udp_check_gso(const Cork& cork, std::uint32_t ip_hlen, std::uint32_t datalen,
+                  bool no_check_tx) {
+  constexpr std::uint32_t kUdpMaxSegments = 128;  // UDP_MAX_SEGMENTS
+  const std::uint32_t hlen = ip_hlen + std::uint32_t{kUdpHlen};
+  if (hlen + std::min<std::uint32_t>(datalen, cork.gso_size) > cork.fragsize) return EMSGSIZE;
+  if (datalen > cork.gso_size * kUdpMaxSegments) return EINVAL;
+  return no_check_tx ? EINVAL : 0;
+}
+
 SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4, const Cork& cork) {
   enter(net, Stage::udp_send_skb, *skb);
   Sock& sk = *skb->sk;
@@ -57,7 +56,7 @@ SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4, const Cork
   UdpHeader uh{sk.inet_num, fl4.dport, static_cast<std::uint16_t>(len), 0};
   bool gso = false;
   if (cork.gso_size != 0) {
-    if (const int code = check_gso(sk, cork, ip_hlen, datalen); code != 0) {
+    if (const int code = udp_check_gso(cork, ip_hlen, datalen, sk.no_check_tx); code != 0) {
       drop(net, Stage::udp_send_skb, std::move(skb), DropReason::NOT_SPECIFIED);
       return err(code);
     }
@@ -102,6 +101,7 @@ int udp_sent(Net& net, int code, bool recverr) {
 }
 
 SockResult<void> udp_push_pending_frames(Net& net, Sock& sk) {
+  if (sk.inet6 && sk.inet6->cork_is_v6) return udp_v6_push_pending_frames(net, sk);
   Cork& cork = sk.cork;
   SkbPtr skb = ip_finish_skb(net, sk, cork.fl4, cork, cork.trace);
   SockResult<void> sent;
@@ -115,6 +115,7 @@ void udp_flush_pending_frames(Sock& sk) {
   if (!sk.cork.pending) return;
   sk.cork.udp_len = 0;
   sk.cork.pending = false;
+  if (sk.inet6 && sk.inet6->cork_is_v6) return ip6_flush_pending_frames(sk.cork, sk.inet6->cork6);
   ip_flush_pending_frames(sk.cork);
 }
 

@@ -15,6 +15,7 @@
 #include "plan/plan_recorder.h"
 #include "route/ip_route.h"
 #include "socket/error_queue.h"
+#include "socket/inet6_sock.h"
 #include "udp/udp_cmsg_send.h"
 #include "udp/udp_table.h"
 #include "wire/udp.h"
@@ -123,6 +124,7 @@ SockResult<void> append(Net& net, Sock& sk, const MsgHdr& msg, const Question* f
     enter(net, Stage::ip_make_skb, msg.trace, ulen);
     ulen += kUdpHlen;
     cork.pending = true;
+    if (sk.inet6) sk.inet6->cork_is_v6 = false;
     cork.fl4 = first->fl4;
     cork.fl4.daddr = first->ipc.addr;  // past the first hop of a source route, as the kernel
     if (sk.connected) sk.changed();    // its next datagrams go where this one does
@@ -164,6 +166,8 @@ SockResult<std::size_t> udp_sendmsg(Net& net, Sock& sk, const MsgHdr& msg) {
   if (sk.cork.pending) {
     const std::lock_guard guard(sk.lock);
     if (sk.cork.pending) {
+      if (sk.inet6 && sk.inet6->cork_is_v6)
+        return std::unexpected(udp_sendmsg_failed(net, sk, msg, Errno{EINVAL}));
       if (auto done = append(net, sk, msg, nullptr, nullptr, corkreq); !done)
         return std::unexpected(udp_sendmsg_failed(net, sk, msg, done.error()));
       if ((msg.flags & MSG_ZEROCOPY) != 0 && sk.zerocopy) msg_zerocopy_callback(sk);

@@ -13,6 +13,7 @@
 #include <bitset>
 
 #include "net.h"
+#include "socket/inet6_sock.h"
 
 namespace txp {
 namespace {
@@ -23,8 +24,25 @@ using ChainBitmap = std::bitset<65536 / kChains>;
 
 unsigned chain_of(std::uint16_t port) { return port & (kChains - 1); }
 
+// ipv6_rcv_saddr_equal() with wildcards; `a` is an AF_INET6 socket.
+bool ipv6_rcv_saddr_equal(const Sock& a, const Sock& b) {
+  const Ip6 one = a.inet6->rcv_saddr;
+  const bool one_mapped = one.is_v4mapped();
+  const bool other_mapped = !b.inet6 || b.inet6->rcv_saddr.is_v4mapped();
+  if (one_mapped && other_mapped)
+    return !ipv6_only_sock(b) && (a.inet_rcv_saddr == b.inet_rcv_saddr ||
+                                  a.inet_rcv_saddr.is_zero() || b.inet_rcv_saddr.is_zero());
+  const bool other_any = b.inet6 && b.inet6->rcv_saddr.is_any();
+  if (one.is_any() && other_any) return true;
+  if (other_any && !(ipv6_only_sock(b) && one_mapped)) return true;
+  if (one.is_any() && !(ipv6_only_sock(a) && other_mapped)) return true;
+  return b.inet6 && one == b.inet6->rcv_saddr;
+}
+
 // inet_rcv_saddr_equal() with match_wildcard.
 bool rcv_saddr_equal(const Sock& a, const Sock& b) {
+  if (a.inet6) return ipv6_rcv_saddr_equal(a, b);
+  if (ipv6_only_sock(b)) return false;
   return a.inet_rcv_saddr.is_zero() || b.inet_rcv_saddr.is_zero() ||
          a.inet_rcv_saddr == b.inet_rcv_saddr;
 }
@@ -70,8 +88,8 @@ bool bound_dev_eq(const Sock& sk, int dif) {
 
 int compute_score(const Sock& sk, Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
                   int dif) {
-  if (sk.inet_num != dport || sk.inet_rcv_saddr != daddr) return -1;
-  int score = 2;
+  if (sk.inet_num != dport || sk.inet_rcv_saddr != daddr || ipv6_only_sock(sk)) return -1;
+  int score = sk.inet6 ? 1 : 2;
   if (!sk.inet_daddr.is_zero()) {
     if (sk.inet_daddr != saddr) return -1;
     score += 4;
@@ -142,7 +160,7 @@ bool ip_mc_sf_allow(Sock& sk, Ip4 group, Ip4 source, int dif) {
 
 bool is_mcast_sock(Sock& sk, Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
                    int dif) {
-  if (sk.inet_num != dport) return false;
+  if (sk.inet_num != dport || ipv6_only_sock(sk)) return false;
   if (!sk.inet_daddr.is_zero() && sk.inet_daddr != saddr) return false;
   if (sk.inet_dport != 0 && sk.inet_dport != sport) return false;
   if (!sk.inet_rcv_saddr.is_zero() && sk.inet_rcv_saddr != daddr) return false;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "route/rt6.h"
 #include "skb/skb.h"
 #include "socket/sock.h"
 
@@ -47,11 +48,18 @@ class UdpTable {
 // udp_send_skb(): UDP header and checksum, then ip_send_skb().
 [[nodiscard]] SockResult<void> udp_send_skb(Net& net, SkbPtr skb, const Flow4& fl4,
                                             const Cork& cork);
+// Why a segmentation request is refused; 0: it is good.
+int udp_check_gso(const Cork& cork, std::uint32_t ip_hlen, std::uint32_t datalen, bool no_check_tx);
 // Its last lines: counts what ip_send_skb() answered, and is the call's errno or 0.
 int udp_sent(Net& net, int code, bool recverr);
 // The end of a send call that failed: kernel counters, and the trace's result. Answers `e`.
 Errno udp_sendmsg_failed(Net& net, Sock& sk, const MsgHdr& msg, Errno e);
+// Either family's.
 [[nodiscard]] SockResult<void> udp_push_pending_frames(Net& net, Sock& sk);
+// udp_v6_send_skb(), udp_v6_push_pending_frames().
+[[nodiscard]] SockResult<void> udp_v6_send_skb(Net& net, SkbPtr skb, const Flow6& fl6,
+                                               const Cork& cork);
+[[nodiscard]] SockResult<void> udp_v6_push_pending_frames(Net& net, Sock& sk);
 void udp_flush_pending_frames(Sock& sk);
 
 // skb->data at the UDP header; the IP header lies before it.

@@ -15,6 +15,7 @@ namespace txp {
 inline constexpr std::size_t kEthHlen = 14;
 inline constexpr std::uint16_t kEthPIp = 0x0800;
 inline constexpr std::uint16_t kEthPArp = 0x0806;
+inline constexpr std::uint16_t kEthPIpv6 = 0x86dd;
 
 struct EthernetHeader {
   MacAddr dest;

@@ -191,6 +191,7 @@ std::string by_hand(const Scenario& scenario) {
         "ip -n S addr add 10.{2}.0.1/24 dev {0}; ip -n S link set {0} up\n",
         here, there, n);
   };
+  if (scenario.need_v6) text += "    # IPv6 as tests/support/lab.cc has it (Lab::make)\n";
   wire("va", "vb", 77);
   if (scenario.need_vc) wire("vc", "vd", 78);
   for (const Step& s : scenario.steps) {

@@ -38,6 +38,7 @@ constexpr auto kFeatures = std::to_array<Feature>({
     {"gso", "UDP_SEGMENT"},
     {"icmp", "ICMP errors"},
     {"ip", "The IP id"},
+    {"ip6", "IPv6"},
     {"local", "Delivery on this host"},
     {"multicast", "Multicast"},
     {"neigh", "Neighbours"},

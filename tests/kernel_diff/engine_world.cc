@@ -27,21 +27,41 @@
 #include "observe/counters.h"
 #include "observe/stat.h"
 #include "sched/registry.h"
+#include "socket/inet6_sock.h"
 #include "socket/sock.h"
 #include "udp/udp_table.h"
 
 namespace txp::kdiff {
 namespace {
 
-SockAddr4 from_sockaddr(const sockaddr_in& a) {
-  return {Ip4{ntohl(a.sin_addr.s_addr)}, ntohs(a.sin_port), a.sin_family};
+// The family that the caller wrote, also when it is not the address's.
+sa_family_t said_family(const Addr& a) { return a.is6() ? a.six.sin6_family : a.four.sin_family; }
+
+SockAddr4 from_sockaddr(const Addr& a) {
+  return {Ip4{ntohl(a.four.sin_addr.s_addr)}, ntohs(a.four.sin_port), said_family(a)};
 }
-sockaddr_in to_sockaddr(Ip4 addr, std::uint16_t port) {
-  sockaddr_in a{};
-  a.sin_family = AF_INET;
-  a.sin_port = htons(port);
-  a.sin_addr.s_addr = htonl(addr.host);
+SockAddr6 from_sockaddr6(const Addr& a) {
+  return {Ip6::load(a.six.sin6_addr.s6_addr), ntohs(a.six.sin6_port), ntohl(a.six.sin6_flowinfo),
+          a.six.sin6_scope_id};
+}
+Addr to_sockaddr(Ip4 addr, std::uint16_t port) {
+  Addr a;
+  a.family = a.four.sin_family = AF_INET;
+  a.four.sin_port = htons(port);
+  a.four.sin_addr.s_addr = htonl(addr.host);
   return a;
+}
+Addr to_sockaddr(const Ip6& addr, std::uint16_t port, int scope) {
+  Addr a;
+  a.family = a.six.sin6_family = AF_INET6;
+  a.six.sin6_port = htons(port);
+  addr.store(a.six.sin6_addr.s6_addr);
+  a.six.sin6_scope_id = addr.type().needs_scope_id() ? static_cast<std::uint32_t>(scope) : 0;
+  return a;
+}
+// A name as an AF_INET6 socket tells one of IPv4.
+Addr name_for(const Sock& sk, Ip4 addr, std::uint16_t port) {
+  return sk.inet6 ? to_sockaddr(Ip6::mapped(addr), port, 0) : to_sockaddr(addr, port);
 }
 
 template <typename T>
@@ -87,6 +107,14 @@ class LoopbackTap final : public Tap {
 // The names that the running kernel has; ours beyond them cannot be compared.
 std::set<std::string> kernel_counter_names() {
   std::set<std::string> all;
+  std::ifstream six("/proc/net/snmp6");
+  std::string counter;
+  std::string count;
+  while (six >> counter >> count)
+    for (const std::string_view group : {"Ip6", "Icmp6", "Udp6"})
+      if (counter.starts_with(group) &&
+          (group == "Udp6" || !counter.substr(group.size()).starts_with("In")))
+        all.insert(std::string(group) + "." + counter.substr(group.size()));
   for (const char* path : {"/proc/net/snmp", "/proc/net/netstat"}) {
     std::ifstream file(path);
     std::string names;
@@ -166,32 +194,41 @@ class EngineWorld final : public World {
     if (ms == 0) (void)::poll(fds.data(), fds.size(), 3);
   }
 
-  Answer socket(std::uint32_t uid, bool unprivileged) override {
+  Answer socket(bool inet6, std::uint32_t uid, bool unprivileged) override {
     const int handle = next_++;
-    Sock* sk = inet_create(*net_, uid);
+    Sock* sk = inet6 ? inet6_create(*net_, uid) : inet_create(*net_, uid);
     sk->nonblocking = false;
     sk->privileged = !unprivileged;
     socks_[handle] = sk;
     return handle;
   }
-  Answer bind(int s, const sockaddr_in& a) override {
-    return answer(inet_bind(*socks_.at(s), from_sockaddr(a)));
+  Answer bind(int s, const Addr& a) override {
+    Sock& sk = *socks_.at(s);
+    if (!sk.inet6) return answer(inet_bind(sk, from_sockaddr(a)));
+    if (said_family(a) != AF_INET6)
+      return a.size() < sizeof(sockaddr_in6) ? -EINVAL : -EAFNOSUPPORT;
+    return answer(inet6_bind(sk, from_sockaddr6(a)));
   }
-  Answer connect(int s, const sockaddr_in& a) override {
-    return answer(inet_dgram_connect(*socks_.at(s), from_sockaddr(a)));
+  Answer connect(int s, const Addr& a) override {
+    Sock& sk = *socks_.at(s);
+    if (sk.inet6 && said_family(a) == AF_INET6)
+      return answer(ip6_datagram_connect(sk, from_sockaddr6(a)));
+    return answer(inet_dgram_connect(sk, from_sockaddr(a)));
   }
 
   Answer send(int s, const SendCall& call) override {
     const iovec part = piece(call);
-    return answer(sock_sendmsg(*net_, *socks_.at(s), message(call, part)));
+    SockAddr6 name6;
+    return answer(sock_sendmsg(*net_, *socks_.at(s), message(*socks_.at(s), call, part, name6)));
   }
   Answer sendmmsg(int s, std::span<const SendCall> calls, int flags) override {
     std::vector<iovec> parts;
     std::vector<MsgHdr> messages;
+    std::vector<SockAddr6> names(calls.size());
     parts.reserve(calls.size());
     for (const SendCall& c : calls) {
       parts.push_back(piece(c));
-      messages.push_back(message(c, parts.back()));
+      messages.push_back(message(*socks_.at(s), c, parts.back(), names[messages.size()]));
       messages.back().flags = flags;
     }
     return answer(sock_sendmmsg(*net_, *socks_.at(s), messages));
@@ -207,7 +244,7 @@ class EngineWorld final : public World {
     m.flags = call.flags | MSG_DONTWAIT;
     const SockResult<std::size_t> n = udp_recvmsg(*socks_.at(s), m);
     if (!n) return -n.error().code;
-    if (m.name) to.from = to_sockaddr(m.name->addr, m.name->port);
+    if (m.name) to.from = name_for(*socks_.at(s), m.name->addr, m.name->port);
     to.payload.resize(std::min(*n, call.size));
     to.control.resize(m.controllen);
     to.flags = m.msg_flags;
@@ -217,7 +254,7 @@ class EngineWorld final : public World {
   Answer recv(int s, Received& to) override {
     SockResult<Datagram> d = udp_recvmsg(*socks_.at(s));
     if (!d) return -d.error().code;
-    to.from = to_sockaddr(d->from.addr, d->from.port);
+    to.from = name_for(*socks_.at(s), d->from.addr, d->from.port);
     to.payload = std::move(d->payload);
     return static_cast<Answer>(to.payload.size());
   }
@@ -231,8 +268,14 @@ class EngineWorld final : public World {
     return n ? 0 : -n.error().code;
   }
   // inet_getname().
-  Answer getsockname(int s, sockaddr_in& to) override {
+  Answer getsockname(int s, Addr& to) override {
     const Sock& sk = *socks_.at(s);
+    if (sk.inet6) {
+      const Ipv6Pinfo& np = *sk.inet6;
+      to = to_sockaddr(np.rcv_saddr.is_any() ? np.saddr : np.rcv_saddr, sk.inet_num,
+                       sk.bound_dev_if);
+      return 0;
+    }
     to = to_sockaddr(sk.inet_rcv_saddr.is_zero() ? sk.inet_saddr : sk.inet_rcv_saddr, sk.inet_num);
     return 0;
   }
@@ -349,9 +392,16 @@ class EngineWorld final : public World {
   static iovec piece(const SendCall& call) {
     return {const_cast<std::uint8_t*>(call.payload.data()), call.payload.size()};
   }
-  static MsgHdr message(const SendCall& call, const iovec& part) {
+  static MsgHdr message(const Sock& sk, const SendCall& call, const iovec& part, SockAddr6& name6) {
     MsgHdr m;
-    if (call.addr != nullptr && call.addrlen != 0) m.name = from_sockaddr(*call.addr);
+    if (call.addr != nullptr && call.addrlen != 0) {
+      if (sk.inet6 && said_family(*call.addr) == AF_INET6) {
+        name6 = from_sockaddr6(*call.addr);
+        m.name6 = &name6;
+      } else {
+        m.name = from_sockaddr(*call.addr);
+      }
+    }
     m.namelen = call.addrlen;
     m.iov = {&part, 1};
     m.control = call.control;

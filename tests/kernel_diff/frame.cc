@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernel_diff/frame.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,6 +42,22 @@ std::string hex(View bytes) {
   for (const std::uint8_t b : bytes.first(std::min<std::size_t>(bytes.size(), 24)))
     text += fmt::format("{:02x}", b);
   return bytes.size() > 24 ? text + "..." : text;
+}
+
+std::string ip6(View f, std::size_t at) {
+  char text[INET6_ADDRSTRLEN] = {};
+  inet_ntop(AF_INET6, &f[at], text, sizeof text);
+  return text;
+}
+
+std::string udp6_check(View f, const Ipv6Parts& p) {
+  const std::uint16_t check = get16(f, p.udp + 6);
+  if (check == 0) return "0x0000 (none)";
+  if (p.frag != 0) return fmt::format("0x{:04x}", check);
+  const View datagram = f.subspan(p.udp);
+  std::uint32_t sum = sum_of(f.subspan(p.ip + 24, 16), sum_of(f.subspan(p.ip + 8, 16), 17));
+  sum = fold(sum + static_cast<std::uint32_t>(datagram.size()));
+  return fmt::format("0x{:04x} ({})", check, sum_of(datagram, sum) == 0xffff ? "right" : "wrong");
 }
 
 std::string ip_check(View f, const Ipv4Parts& p) {
@@ -85,6 +102,31 @@ std::optional<Ipv4Parts> ipv4_parts(View f) {
   return p;
 }
 
+std::optional<Ipv6Parts> ipv6_parts(View f) {
+  if (f.size() < 54 || get16(f, 12) != 0x86dd || (f[14] >> 4) != 6) return std::nullopt;
+  Ipv6Parts p;
+  p.proto = f[20];
+  std::size_t at = 54;
+  for (;;) {
+    const bool options = p.proto == 0 || p.proto == 43 || p.proto == 60;
+    if ((!options && p.proto != 44) || at + 8 > f.size()) break;
+    const std::uint8_t next = f[at];
+    if (p.proto == 44) {
+      p.frag = at;
+      p.frag_off = get16(f, at + 2);
+    }
+    at += p.proto == 44 ? 8 : (f[at + 1] + std::size_t{1}) * 8;
+    p.proto = next;
+    if (p.frag != 0 && p.offset() != 0) break;
+  }
+  p.transport = at;
+  if (p.proto == 17 && p.offset() == 0 && at + 8 <= f.size()) {
+    p.udp = at;
+    p.sport = get16(f, at);
+  }
+  return p;
+}
+
 std::vector<Field> fields(View f) {
   std::vector<Field> all;
   std::size_t at = 0;
@@ -102,6 +144,32 @@ std::vector<Field> fields(View f) {
   add("eth.dst", 6, mac(f, 0));
   add("eth.src", 6, mac(f, 6));
   add("eth.type", 2, fmt::format("0x{:04x}", get16(f, 12)));
+  if (const std::optional<Ipv6Parts> six = ipv6_parts(f)) {
+    add("ip6.flow", 4,
+        fmt::format("tclass 0x{:02x} label 0x{:05x}", (get16(f, 14) >> 4) & 0xff,
+                    (f[15] & 0xfU) << 16 | get16(f, 16)));
+    add("ip6.payload_len", 2, fmt::format("{}", get16(f, 18)));
+    add("ip6.nexthdr", 1, fmt::format("{}", f[20]));
+    add("ip6.hop_limit", 1, fmt::format("{}", f[21]));
+    add("ip6.saddr", 16, ip6(f, at));
+    add("ip6.daddr", 16, ip6(f, at));
+    if (six->frag != 0) {
+      if (six->frag > at) add("ip6.exthdrs", six->frag - at, hex(f.subspan(at, six->frag - at)));
+      add("ip6.frag", 8,
+          fmt::format("next {} offset {}{} id {:08x}", f[at], six->offset(),
+                      six->more() ? " MF" : "", get16(f, at + 4) * 65536U + get16(f, at + 6)));
+    }
+    if (six->transport > at)
+      add("ip6.options", six->transport - at, hex(f.subspan(at, six->transport - at)));
+    if (six->udp != 0) {
+      add("udp.sport", 2, fmt::format("{}", six->sport));
+      add("udp.dport", 2, fmt::format("{}", get16(f, at)));
+      add("udp.len", 2, fmt::format("{}", get16(f, at)));
+      add("udp.check", 2, udp6_check(f, *six));
+    }
+    rest("payload");
+    return all;
+  }
   const std::optional<Ipv4Parts> p = ipv4_parts(f);
   if (!p) {
     rest(is_arp(f) ? "arp" : "payload");
@@ -129,6 +197,16 @@ std::vector<Field> fields(View f) {
 }
 
 std::string summary(View f) {
+  if (const std::optional<Ipv6Parts> six = ipv6_parts(f)) {
+    std::string tail =
+        six->frag != 0 ? fmt::format(", offset {}{}", six->offset(), six->more() ? " MF" : "") : "";
+    tail += fmt::format(", hop limit {}, tclass 0x{:02x}, {} bytes", f[21],
+                        (get16(f, 14) >> 4) & 0xff, f.size());
+    if (six->udp == 0)
+      return fmt::format("ip6 {} > {} protocol {}{}", ip6(f, 22), ip6(f, 38), six->proto, tail);
+    return fmt::format("udp [{}]:{} > [{}]:{}{}", ip6(f, 22), six->sport, ip6(f, 38),
+                       get16(f, six->udp + 2), tail);
+  }
   const std::optional<Ipv4Parts> p = ipv4_parts(f);
   if (!p) {
     return fmt::format("{}, {} bytes",
@@ -166,6 +244,16 @@ void set_udp_sport(Bytes& f, std::uint16_t port) {
   put16(f, p->udp, port);
   const std::uint16_t check = get16(f, p->udp + 6);
   if (check == 0) return;  // no checksum
+  const std::uint16_t after = adjusted(check, p->sport, port);
+  put16(f, p->udp + 6, after == 0 ? 0xffff : after);
+}
+
+void set_udp_sport6(Bytes& f, std::uint16_t port) {
+  const std::optional<Ipv6Parts> p = ipv6_parts(f);
+  if (!p || p->udp == 0) return;
+  put16(f, p->udp, port);
+  const std::uint16_t check = get16(f, p->udp + 6);
+  if (check == 0) return;
   const std::uint16_t after = adjusted(check, p->sport, port);
   put16(f, p->udp + 6, after == 0 ? 0xffff : after);
 }

@@ -42,6 +42,21 @@ struct Ipv4Parts {
 };
 std::optional<Ipv4Parts> ipv4_parts(std::span<const std::uint8_t> frame);
 
+// The same of an IPv6 frame. `transport` is behind the extension headers.
+struct Ipv6Parts {
+  static constexpr std::size_t ip = 14;
+  std::size_t transport = 0;
+  std::size_t frag = 0;  // the fragment header; 0: none
+  std::size_t udp = 0;   // 0: none
+  std::uint8_t proto = 0;
+  std::uint16_t sport = 0;
+  std::uint16_t frag_off = 0;
+  bool more() const { return (frag_off & 1) != 0; }
+  std::size_t offset() const { return frag_off & 0xfff8U; }
+};
+std::optional<Ipv6Parts> ipv6_parts(std::span<const std::uint8_t> frame);
+void set_udp_sport6(Bytes& frame, std::uint16_t port);
+
 // Changes 16 bits and the checksums over them, incrementally (RFC 1624), so that a wrong checksum
 // stays as wrong as it was. `ip` is where the IP header begins.
 void set_ip_id(Bytes& frame, std::size_t ip, std::uint16_t id);

@@ -25,8 +25,6 @@ namespace {
 
 Answer answer(std::int64_t n) { return n < 0 ? -errno : n; }
 
-const sockaddr* generic(const sockaddr_in& a) { return reinterpret_cast<const sockaddr*>(&a); }
-
 // Mask "settings".
 constexpr std::array<std::string_view, 6> kSettings = {"Ip.Forwarding",    "Ip.DefaultTTL",
                                                        "Tcp.RtoAlgorithm", "Tcp.RtoMin",
@@ -50,6 +48,19 @@ void read_groups(const char* path, Counters& to) {
       if (std::ranges::find(kSettings, group + "." + name) == kSettings.end())
         to[group + "." + name] = value;
   }
+}
+
+// /proc/net/snmp6: a name and a value on each line. Counts by ICMPv6 type repeat others.
+void read_snmp6(Counters& to) {
+  std::ifstream file("/proc/net/snmp6");
+  std::string name;
+  std::int64_t value = 0;
+  while (file >> name >> value)
+    for (const std::string_view group : {"Ip6", "Icmp6", "Udp6"})
+      // Mask "received over IPv6".
+      if (name.starts_with(group) && name.find("Type") == std::string::npos &&
+          (group == "Udp6" || !name.substr(group.size()).starts_with("In")))
+        to[std::string(group) + "." + name.substr(group.size())] = value;
 }
 
 void read_devices(Counters& to) {
@@ -184,31 +195,29 @@ class KernelWorld final : public World {
   }
 
   // The socket belongs to the file system's user id of its maker.
-  Answer socket(std::uint32_t uid, bool unprivileged) override {
+  Answer socket(bool inet6, std::uint32_t uid, bool unprivileged) override {
     const int before = setfsuid(uid);
-    const Answer a = answer(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const Answer a = answer(::socket(inet6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     setfsuid(static_cast<uid_t>(before));
     if (a >= 0) open_.insert(static_cast<int>(a));
     if (unprivileged) unprivileged_.insert(static_cast<int>(a));
     return a;
   }
-  Answer bind(int s, const sockaddr_in& a) override {
+  Answer bind(int s, const Addr& a) override {
     const WithoutCapabilities guard(unprivileged_.contains(s));
-    return answer(::bind(s, generic(a), sizeof a));
+    return answer(::bind(s, a.get(), a.size()));
   }
-  Answer connect(int s, const sockaddr_in& a) override {
+  Answer connect(int s, const Addr& a) override {
     const WithoutCapabilities guard(unprivileged_.contains(s));
-    return answer(::connect(s, generic(a), sizeof a));
+    return answer(::connect(s, a.get(), a.size()));
   }
 
   Answer send(int s, const SendCall& call) override {
     const WithoutCapabilities guard(unprivileged_.contains(s));
-    sockaddr_in name{};
     iovec part{const_cast<std::uint8_t*>(call.payload.data()), call.payload.size()};
     msghdr m{};
     if (call.addr != nullptr) {
-      name = *call.addr;
-      m.msg_name = &name;
+      m.msg_name = const_cast<sockaddr*>(call.addr->get());
       m.msg_namelen = static_cast<socklen_t>(call.addrlen);
     }
     m.msg_iov = &part;
@@ -221,13 +230,11 @@ class KernelWorld final : public World {
   Answer sendmmsg(int s, std::span<const SendCall> calls, int flags) override {
     const WithoutCapabilities guard(unprivileged_.contains(s));
     std::vector<mmsghdr> messages(calls.size());
-    std::vector<sockaddr_in> names(calls.size());
     std::vector<iovec> parts(calls.size());
     for (std::size_t i = 0; i < calls.size(); ++i) {
       msghdr& m = messages[i].msg_hdr;
       if (calls[i].addr != nullptr) {
-        names[i] = *calls[i].addr;
-        m.msg_name = &names[i];
+        m.msg_name = const_cast<sockaddr*>(calls[i].addr->get());
         m.msg_namelen = static_cast<socklen_t>(calls[i].addrlen);
       }
       parts[i] = {const_cast<std::uint8_t*>(calls[i].payload.data()), calls[i].payload.size()};
@@ -245,7 +252,7 @@ class KernelWorld final : public World {
     (void)poll(&fd, 1, 5);
     to.payload.resize(call.size);
     to.control.resize(call.control_size);
-    sockaddr_in name{};
+    sockaddr_storage name{};
     iovec part{to.payload.data(), to.payload.size()};
     msghdr m{};
     m.msg_name = &name;
@@ -256,7 +263,7 @@ class KernelWorld final : public World {
     m.msg_controllen = to.control.size();
     const Answer n = answer(::recvmsg(s, &m, call.flags | MSG_DONTWAIT));
     if (n < 0) return n;
-    if (m.msg_namelen != 0) to.from = name;
+    if (m.msg_namelen != 0) to.from = Addr::from(name);
     to.payload.resize(std::min<std::size_t>(static_cast<std::size_t>(n), call.size));
     to.control.resize(m.msg_controllen);
     to.flags = m.msg_flags;
@@ -267,9 +274,11 @@ class KernelWorld final : public World {
     pollfd fd{s, POLLIN, 0};
     (void)poll(&fd, 1, 5);  // the datagram may still be in the softirq
     to.payload.resize(1 << 17);
-    socklen_t len = sizeof to.from;
+    sockaddr_storage name{};
+    socklen_t len = sizeof name;
     const Answer n = answer(recvfrom(s, to.payload.data(), to.payload.size(), MSG_DONTWAIT,
-                                     reinterpret_cast<sockaddr*>(&to.from), &len));
+                                     reinterpret_cast<sockaddr*>(&name), &len));
+    to.from = Addr::from(name);
     to.payload.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
     return n;
   }
@@ -286,9 +295,12 @@ class KernelWorld final : public World {
     value.resize(a < 0 ? 0 : std::min<std::size_t>(len, value.size()));
     return a;
   }
-  Answer getsockname(int s, sockaddr_in& to) override {
-    socklen_t len = sizeof to;
-    return answer(::getsockname(s, reinterpret_cast<sockaddr*>(&to), &len));
+  Answer getsockname(int s, Addr& to) override {
+    sockaddr_storage name{};
+    socklen_t len = sizeof name;
+    const Answer a = answer(::getsockname(s, reinterpret_cast<sockaddr*>(&name), &len));
+    if (a >= 0) to = Addr::from(name);
+    return a;
   }
   Answer shutdown(int s, int how) override { return answer(::shutdown(s, how)); }
   Answer close(int s) override {
@@ -307,6 +319,7 @@ class KernelWorld final : public World {
     Counters c;
     read_groups("/proc/net/snmp", c);
     read_groups("/proc/net/netstat", c);
+    read_snmp6(c);
     read_devices(c);
     read_qdiscs(c);
     read_nft(c);

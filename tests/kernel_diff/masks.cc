@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace txp::kdiff {
 namespace {
 
@@ -34,6 +36,7 @@ std::string list_masks() {
 
 bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
                    const std::string& caller, bool several) {
+  ++seen_;
   frame.masked = frame.raw;
   if (is_arp(frame.raw)) {
     left_out_[frame.dev + ".tx_packets"] += 1;
@@ -48,6 +51,8 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
     segments_[frame.dev + ".tx_bytes"] += static_cast<std::int64_t>(frame.raw.size());
     segments_[frame.dev + ".tx_packets"] += 1;
   }
+  if (const std::optional<Ipv6Parts> six = ipv6_parts(frame.raw))
+    return apply6(frame, *six, sockets);
   const std::optional<Ipv4Parts> p = ipv4_parts(frame.raw);
   if (p && p->proto == 1) mask_icmp(frame, *p, sockets);
   if (!p || p->proto != 17) return true;
@@ -91,6 +96,61 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
     distance(head.base, "ip.id drawn");
   }
   sent_[key] = head;
+  return true;
+}
+
+bool Masker::apply6(FrameRecord& frame, const Ipv6Parts& p,
+                    const std::vector<SocketState>& sockets) {
+  constexpr std::uint8_t kIcmpv6 = 58;
+  if (p.proto == kIcmpv6 && frame.dev != "lo" && p.transport < frame.raw.size()) {
+    const std::uint8_t type = frame.raw[p.transport];
+    if ((type >= 130 && type <= 137) || type == 143) {
+      const auto len = static_cast<std::int64_t>(frame.raw.size());
+      left_out_[frame.dev + ".tx_packets"] += 1;
+      left_out_[frame.dev + ".tx_bytes"] += len;
+      left_out_["Ip6.OutRequests"] += 1;
+      left_out_["Ip6.OutTransmits"] += 1;
+      left_out_["Ip6.OutOctets"] += len - 14;
+      left_out_["Icmp6.OutMsgs"] += 1;
+      if (frame.raw[38] == 0xff) {
+        left_out_["Ip6.OutMcastPkts"] += 1;
+        left_out_["Ip6.OutMcastOctets"] += len - 14;
+      }
+      if (type == 135) left_out_["Icmp6.OutNeighborSolicits"] += 1;
+      if (type == 136) left_out_["Icmp6.OutNeighborAdvertisements"] += 1;
+      if (type == 143) left_out_["Icmp6.OutMLDv2Reports"] += 1;
+      return false;
+    }
+  }
+  if (p.frag != 0) {
+    if (frag_call_ != frame.call) frag_ids_.clear();
+    frag_call_ = frame.call;
+    const std::uint32_t id = get32(frame.raw, p.frag + 4);
+    auto at = std::ranges::find(frag_ids_, id);
+    if (at == frag_ids_.end()) at = frag_ids_.insert(at, id);
+    const auto ordinal = static_cast<std::uint32_t>(at - frag_ids_.begin() + 1);
+    for (std::size_t i = 0; i < 4; ++i)
+      frame.masked[p.frag + 4 + i] = static_cast<std::uint8_t>(ordinal >> (24 - 8 * i));
+    frame.masks.emplace_back("ip6.frag_id");
+  }
+  // A later fragment has no port: the label of any socket with automatic ones is masked.
+  const SocketState* sender = nullptr;
+  bool any_auto = false;
+  for (const SocketState& s : sockets) {
+    any_auto |= s.auto_label;
+    if (p.udp != 0 && s.port != 0 && s.port == p.sport) sender = &s;
+  }
+  const std::uint32_t label = get32(frame.raw, 14) & 0xfffff;
+  if (label != 0 && (sender != nullptr ? sender->auto_label : any_auto)) {
+    frame.masked[15] &= 0xf0;
+    frame.masked[16] = 0;
+    frame.masked[17] = 1;
+    frame.masks.emplace_back("ip6.flowlabel");
+  }
+  if (sender != nullptr && sender->port_is_drawn) {
+    set_udp_sport6(frame.masked, 0);
+    frame.masks.emplace_back("udp.sport");
+  }
   return true;
 }
 

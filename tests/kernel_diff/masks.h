@@ -58,6 +58,16 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
      "sendmmsg each datagram's; the header checksum is adjusted. With DF set by DO or PROBE the id "
      "is not masked: it is 0",
      "__ip_select_ident() adds a random step"},
+    {"nd", "neighbour discovery and MLD (ICMPv6 130 to 137 and 143) on va and vc",
+     "left out, as ARP; and taken off what Ip6 and Icmp6 count",
+     "a mirrored namespace leaves both to the kernel"},
+    {"received over IPv6", "Ip6.In* and Icmp6.In*", "left out",
+     "the peer's MLD reports come by timers of their own"},
+    {"ip6.flowlabel", "IPv6 frames of a socket with automatic flow labels",
+     "a label that is not 0 becomes 1", "skb_get_hash() is keyed with a secret drawn at boot"},
+    {"ip6.frag_id", "IPv6 fragments",
+     "the first id of a call becomes 1, the next that differs 2, and so on",
+     "ipv6_select_ident() draws it"},
 });
 std::string list_masks();  // for --list-masks, one block a mask
 
@@ -68,7 +78,9 @@ struct SocketState {
   bool port_is_drawn = true;  // no bind() gave it a port
   bool connected = false;
   bool ignore_df = true;  // ip_sk_ignore_df(): its datagrams draw an id even with DF set
-  unsigned epoch = 0;     // the newest successful connect(), counted over all sockets
+  bool inet6 = false;
+  bool auto_label = false;  // its IPv6 datagrams have flow labels that the kernel draws
+  unsigned epoch = 0;       // the newest successful connect(), counted over all sockets
 };
 
 // Applies the masks to one world's frames, in the order in which they came.
@@ -81,6 +93,7 @@ class Masker {
   // socket's, because a rule rewrote it. `several`: the call sent several datagrams.
   bool apply(FrameRecord& frame, const std::vector<SocketState>& sockets, const std::string& caller,
              bool several);
+  std::size_t seen() const { return seen_; }  // frames so far
   // What left-out frames added to a device's counters.
   const Counters& left_out() const { return left_out_; }
   // What segments but the first of superframes would have added.
@@ -97,7 +110,10 @@ class Masker {
   };
   void mask_icmp(FrameRecord& frame, const Ipv4Parts& p,
                  const std::vector<SocketState>& sockets) const;
+  bool apply6(FrameRecord& frame, const Ipv6Parts& p, const std::vector<SocketState>& sockets);
   const std::set<std::uint16_t> named_ports_;
+  std::vector<std::uint32_t> frag_ids_;  // of `frag_call_`, in the order they came
+  std::size_t frag_call_ = 0;
   // By socket and epoch.
   std::map<std::pair<std::string, unsigned>, std::uint16_t> first_connected_id_;
   // By socket: the newest call that sent, and its first id.
@@ -105,6 +121,7 @@ class Masker {
   // By addresses and id.
   std::map<std::uint64_t, Head> sent_;
   bool drawn_by_nat_ = false;  // a port was
+  std::size_t seen_ = 0;
   Counters left_out_;
   Counters segments_;
 };

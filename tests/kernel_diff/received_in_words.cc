@@ -43,7 +43,12 @@ std::string error_in_words(std::span<const std::uint8_t> data) {
                                  ee.ee_type, ee.ee_code, ee.ee_info, ee.ee_data);
   if (data.size() < sizeof ee + sizeof(sockaddr_in)) return text;
   const auto offender = as<sockaddr_in>(data.subspan(sizeof ee));
-  if (offender.sin_family == AF_INET) text += " by " + addr_port(offender);
+  if (offender.sin_family == AF_INET) {
+    Addr by;
+    by.family = AF_INET;
+    by.four = offender;
+    text += " by " + addr_port(by);
+  }
   return text;
 }
 
@@ -83,11 +88,10 @@ bool is_frame(std::span<const std::uint8_t> data) {
 
 }  // namespace
 
-std::string name_in_words(const sockaddr_in& name, const std::vector<SocketState>& sockets) {
+std::string name_in_words(const Addr& name, const std::vector<SocketState>& sockets) {
   const std::string text = addr_port(name);
   for (const SocketState& s : sockets)
-    if (s.port_is_drawn && s.port == ntohs(name.sin_port))
-      return text.substr(0, text.rfind(':')) + ":auto";
+    if (s.port_is_drawn && s.port == name.port()) return text.substr(0, text.rfind(':')) + ":auto";
   return text;
 }
 

@@ -11,7 +11,7 @@
 namespace txp::kdiff {
 
 // "10.77.0.1:4000"; a port that inet_autobind() drew is "auto".
-std::string name_in_words(const sockaddr_in& name, const std::vector<SocketState>& sockets);
+std::string name_in_words(const Addr& name, const std::vector<SocketState>& sockets);
 std::string received_in_words(Answer n, const ReceivedMsg& got,
                               const std::vector<SocketState>& sockets);
 

@@ -200,11 +200,12 @@ class Runner {
 
   std::string call(const Step& step) {
     if (step.verb == Verb::socket) {
-      const Answer a = world_.socket(step.uid, step.unprivileged);
+      const Answer a = world_.socket(step.inet6, step.uid, step.unprivileged);
       if (a < 0) return in_words(a);
       handles_[step.sock] = static_cast<int>(a);
       std::erase_if(sockets_, [&](const SocketState& s) { return s.name == step.sock; });
       sockets_.push_back({step.sock});
+      sockets_.back().inet6 = step.inet6;
       return "0";
     }
     if (!handles_.contains(step.sock)) return "-1 EBADF";  // closed
@@ -212,14 +213,14 @@ class Runner {
     SocketState& state = this->state(step.sock);
     switch (step.verb) {
       case Verb::bind: {
-        const Answer a = world_.bind(s, *step.addr);
-        if (a >= 0 && step.addr->sin_port != 0) state.port_is_drawn = false;
+        const Answer a = world_.bind(s, resolved(*step.addr));
+        if (a >= 0 && step.addr->port() != 0) state.port_is_drawn = false;
         return in_words(a);
       }
       case Verb::connect: {
-        const Answer a = world_.connect(s, *step.addr);
+        const Answer a = world_.connect(s, resolved(*step.addr));
         if (a >= 0) {
-          state.connected = step.addr->sin_family != AF_UNSPEC;
+          state.connected = step.addr->family != AF_UNSPEC;
           state.epoch = ++epochs_;
         }
         return in_words(a);
@@ -236,10 +237,10 @@ class Runner {
         return a < 0 ? in_words(a) : value_in_words(step, value);
       }
       case Verb::getsockname: {
-        sockaddr_in name{};
+        Addr name;
         const Answer a = world_.getsockname(s, name);
         if (a < 0) return in_words(a);
-        if (!state.port_is_drawn || name.sin_port == 0) return addr_port(name);
+        if (!state.port_is_drawn || name.port() == 0) return addr_port(name);
         const std::string text = addr_port(name);
         return text.substr(0, text.rfind(':')) + ":auto";
       }
@@ -253,10 +254,19 @@ class Runner {
     }
   }
 
-  static SendCall send_call(const Step& step, const Bytes& control) {
+  static Addr resolved(Addr a) {
+    a.resolve();
+    return a;
+  }
+
+  // `name` keeps the address while the call is made.
+  static SendCall send_call(const Step& step, const Bytes& control, Addr& name) {
     SendCall c;
-    if (step.addr) c.addr = &*step.addr;
-    c.addrlen = step.addrlen;
+    if (step.addr) {
+      name = resolved(*step.addr);
+      c.addr = &name;
+    }
+    c.addrlen = step.addrlen.value_or(step.addr ? step.addr->size() : 0);
     c.payload = step.payload;
     c.control = control;
     c.flags = step.flags;
@@ -265,7 +275,8 @@ class Runner {
 
   std::string send(int s, const Step& step) {
     const Bytes control = control_bytes(step.control);
-    const Answer a = world_.send(s, send_call(step, control));
+    Addr name;
+    const Answer a = world_.send(s, send_call(step, control, name));
     if (a >= 0) world_.settle(0);
     return in_words(a);
   }
@@ -273,11 +284,12 @@ class Runner {
   std::string sendmmsg(int s, const Step& step) {
     std::vector<Bytes> controls;
     std::vector<SendCall> calls;
+    std::vector<Addr> names(step.messages.size());
     int flags = 0;  // the call has one word of them
     controls.reserve(step.messages.size());
     for (const Step& m : step.messages) {
       controls.push_back(control_bytes(m.control));
-      calls.push_back(send_call(m, controls.back()));
+      calls.push_back(send_call(m, controls.back(), names[calls.size()]));
       flags |= m.flags;
     }
     const Answer a = world_.sendmmsg(s, calls, flags);
@@ -312,9 +324,13 @@ class Runner {
   void refresh_sockets() {
     for (SocketState& s : sockets_) {
       if (!handles_.contains(s.name)) continue;
-      sockaddr_in name{};
-      if (world_.getsockname(handles_[s.name], name) >= 0 && name.sin_port != 0)
-        s.port = ntohs(name.sin_port);
+      Addr name;
+      if (world_.getsockname(handles_[s.name], name) >= 0 && name.port() != 0) s.port = name.port();
+      Bytes label(sizeof(int));
+      s.auto_label =
+          s.inet6 &&
+          world_.getsockopt(handles_[s.name], SOL_IPV6, IPV6_AUTOFLOWLABEL, label) >= 0 &&
+          label.size() == 4 && label[0] != 0;
       Bytes value(sizeof(int));
       if (world_.getsockopt(handles_[s.name], SOL_IP, IP_MTU_DISCOVER, value) >= 0 &&
           value.size() == 4)
@@ -354,7 +370,14 @@ class Runner {
   }
 
   void count(const Counters& before) {
-    const Counters after = world_.counters();
+    // What the kernel sends by itself (MLD) is either seen or counted neither.
+    Counters after;
+    std::size_t seen;
+    do {
+      seen = masker_.seen();
+      after = world_.counters();
+      take_frames();
+    } while (masker_.seen() != seen);
     for (const auto& [name, value] : after) {
       const auto b = before.find(name);
       std::int64_t gained = value - (b == before.end() ? 0 : b->second);
@@ -421,11 +444,11 @@ WorldRecord run_scenario(const Scenario& scenario, WorldKind kind, const RunOpti
   }
   const auto wires = scenario.need_vc ? test::Lab::Wires::two : test::Lab::Wires::one;
   Result<void> ready;
-  if (lab && lab->wires() == wires) {
+  if (lab && lab->wires() == wires && !lab->ipv6() && !scenario.need_v6) {
     ready = lab->reset();
   } else {
     lab.reset();
-    Result<test::Lab> made = test::Lab::make(wires);
+    Result<test::Lab> made = test::Lab::make(wires, scenario.need_v6);
     if (made)
       lab.emplace(std::move(*made));
     else

@@ -55,13 +55,9 @@ std::vector<std::uint8_t> pattern(std::size_t n, int line) {
   return bytes;
 }
 
-Result<sockaddr_in> parse_sockaddr(const std::string& word) {
-  if (word == "unspec") {
-    sockaddr_in a{};
-    a.sin_family = AF_UNSPEC;
-    return a;
-  }
-  if (const std::optional<sockaddr_in> a = parse_addr_port(word)) return *a;
+Result<Addr> parse_sockaddr(const std::string& word) {
+  if (word == "unspec") return Addr{};
+  if (const std::optional<Addr> a = parse_addr_port(word)) return *a;
   return fail(fmt::format("'{}' is not ADDR:PORT", word));
 }
 
@@ -127,7 +123,11 @@ Result<void> parse_send(const Words& w, std::size_t at, Step& step) {
     } else if (word == "family" && step.addr) {
       const Result<std::int64_t> n = number();
       if (!n) return std::unexpected(n.error());
-      step.addr->sin_family = static_cast<sa_family_t>(*n);
+      step.addr->four.sin_family = step.addr->six.sin6_family = static_cast<sa_family_t>(*n);
+    } else if (word == "flowinfo" && step.addr) {
+      const Result<std::int64_t> n = number();
+      if (!n) return std::unexpected(n.error());
+      step.addr->six.sin6_flowinfo = htonl(static_cast<std::uint32_t>(*n));
     } else if (const std::optional<int> flag = find_flag(word)) {
       step.flags |= *flag;
     } else {
@@ -160,7 +160,7 @@ Result<void> parse_sendmmsg(const Words& w, std::size_t at, Step& step) {
     Step message;
     message.line = step.line;
     if (w[at] != "-") {
-      const Result<sockaddr_in> a = parse_sockaddr(w[at]);
+      const Result<Addr> a = parse_sockaddr(w[at]);
       if (!a) return std::unexpected(a.error());
       message.addr = *a;
     }
@@ -212,7 +212,7 @@ Result<void> parse_call(const CallName& call, const Words& w, Step& step) {
   std::size_t at = 2;
   if (call.wants_addr) {
     if (at >= w.size()) return fail(fmt::format("{} wants ADDR:PORT", call.name));
-    const Result<sockaddr_in> a = parse_sockaddr(w[at++]);
+    const Result<Addr> a = parse_sockaddr(w[at++]);
     if (!a) return std::unexpected(a.error());
     step.addr = *a;
   }
@@ -220,7 +220,22 @@ Result<void> parse_call(const CallName& call, const Words& w, Step& step) {
     case Verb::send: return parse_send(w, at, step);
     case Verb::sendmmsg: return parse_sendmmsg(w, at, step);
     case Verb::recvmsg: step.room = 1 << 17; return parse_recvmsg(w, at, step);
+    case Verb::connect:
+      if (at + 2 == w.size() && w[at] == "flowinfo") {
+        const std::optional<std::int64_t> n = parse_number(w[at + 1]);
+        if (!n) return fail("flowinfo wants a number");
+        step.addr->six.sin6_flowinfo = htonl(static_cast<std::uint32_t>(*n));
+        at += 2;
+      }
+      break;
     case Verb::socket:
+      if (w.size() > 2 && w[2] == "inet6") {
+        step.inet6 = true;
+        Words rest = w;
+        rest.erase(rest.begin() + 2);
+        if (Result<void> done = parse_call(call, rest, step); !done) return done;
+        return {};
+      }
       if (w.size() == 3 && w[2] == "unprivileged") {
         step.unprivileged = true;
         at = 3;
@@ -318,23 +333,57 @@ std::vector<std::uint8_t> Value::resolve() const {
   return done;
 }
 
-std::optional<sockaddr_in> parse_addr_port(std::string_view text) {
+void Addr::resolve() {
+  if (!scope.empty()) six.sin6_scope_id = if_nametoindex(scope.c_str());
+}
+
+const sockaddr* Addr::get() const {
+  return is6() ? reinterpret_cast<const sockaddr*>(&six) : reinterpret_cast<const sockaddr*>(&four);
+}
+
+Addr Addr::from(const sockaddr_storage& a) {
+  Addr to;
+  to.family = a.ss_family;
+  if (to.is6())
+    std::memcpy(&to.six, &a, sizeof to.six);
+  else
+    std::memcpy(&to.four, &a, sizeof to.four);
+  return to;
+}
+
+std::optional<Addr> parse_addr_port(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;
   const std::optional<std::int64_t> port = parse_number(text.substr(colon + 1));
   if (!port || *port < 0 || *port > 65535) return std::nullopt;
-  sockaddr_in a{};
-  a.sin_family = AF_INET;
-  a.sin_port = htons(static_cast<std::uint16_t>(*port));
-  if (inet_pton(AF_INET, std::string(text.substr(0, colon)).c_str(), &a.sin_addr) != 1)
-    return std::nullopt;
+  Addr a;
+  std::string host(text.substr(0, colon));
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+    if (const std::size_t percent = host.find('%'); percent != std::string::npos) {
+      a.scope = host.substr(percent + 1);
+      host.resize(percent);
+    }
+    a.family = a.six.sin6_family = AF_INET6;
+    a.six.sin6_port = htons(static_cast<std::uint16_t>(*port));
+    if (inet_pton(AF_INET6, host.c_str(), &a.six.sin6_addr) != 1) return std::nullopt;
+    return a;
+  }
+  a.family = a.four.sin_family = AF_INET;
+  a.four.sin_port = htons(static_cast<std::uint16_t>(*port));
+  if (inet_pton(AF_INET, host.c_str(), &a.four.sin_addr) != 1) return std::nullopt;
   return a;
 }
 
-std::string addr_port(const sockaddr_in& a) {
-  char text[INET_ADDRSTRLEN] = {};
-  inet_ntop(AF_INET, &a.sin_addr, text, sizeof text);
-  return fmt::format("{}:{}", text, ntohs(a.sin_port));
+std::string addr_port(const Addr& a) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (a.is6()) {
+    inet_ntop(AF_INET6, &a.six.sin6_addr, text, sizeof text);
+    // Interface numbers differ from lab to lab; whether there is a scope does not.
+    return fmt::format("[{}{}]:{}", text, a.six.sin6_scope_id != 0 ? "%" : "", a.port());
+  }
+  inet_ntop(AF_INET, &a.four.sin_addr, text, sizeof text);
+  return fmt::format("{}:{}", text, a.port());
 }
 
 Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
@@ -366,6 +415,8 @@ Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
           s.need_root = true;
         else if (need == "vc")
           s.need_vc = true;
+        else if (need == "v6")
+          s.need_v6 = true;
         else if (need == "once")
           s.need_once = true;
         else if (need == "program" && i + 1 < words->size())

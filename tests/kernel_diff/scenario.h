@@ -16,6 +16,23 @@
 
 namespace txp::kdiff {
 
+// A sockaddr_in or a sockaddr_in6. A scope ("fe80::2%va") is a name until resolve().
+struct Addr {
+  sockaddr_in four{};
+  sockaddr_in6 six{};
+  sa_family_t family = AF_UNSPEC;
+  std::string scope;
+
+  bool is6() const { return family == AF_INET6; }
+  std::uint16_t port() const { return ntohs(is6() ? six.sin6_port : four.sin_port); }
+  // As a system call takes it, in the calling thread's namespace; the family as said.
+  void resolve();
+  const sockaddr* get() const;
+  socklen_t size() const { return is6() ? sizeof six : sizeof four; }
+  // From what a system call gave.
+  static Addr from(const sockaddr_storage& a);
+};
+
 // The bytes of an option or a control message. Interface numbers are known only inside the
 // namespace, so they are named here and put in by resolve().
 struct Value {
@@ -41,8 +58,8 @@ enum class Verb {
   setup,         // a command in the sending namespace
   peer,          // a command in the peer
   peer_answers,  // the peer answers UDP with ICMP port unreachable
-  peer_icmp,     // the peer sends an ICMP message about the newest datagram that it got
-  sleep,         // both worlds wait
+  peer_icmp,  // (icmp, icmp6) the peer sends an ICMP message about the newest datagram that it got
+  sleep,      // both worlds wait
   socket,
   bind,
   connect,
@@ -71,8 +88,9 @@ struct Step {
   std::string sock;
   std::uint32_t uid = 0;  // socket
   bool unprivileged = false;
-  std::optional<sockaddr_in> addr;
-  std::size_t addrlen = sizeof(sockaddr_in);
+  bool inet6 = false;  // socket
+  std::optional<Addr> addr;
+  std::optional<std::size_t> addrlen;  // empty: the address's
   std::vector<std::uint8_t> payload;
   std::vector<ControlMessage> control;
   int flags = 0;
@@ -94,6 +112,7 @@ struct Scenario {
   bool need_root = false;
   bool need_once = false;  // its calls cannot be made twice (--fly)
   bool need_vc = false;
+  bool need_v6 = false;                    // IPv6 runs in the laboratory
   std::vector<std::string> need_sysctls;   // skipped on a kernel without them
   std::vector<std::string> need_programs;  // skipped on a host without them
   // Counters that timers move: how far the worlds may differ.
@@ -107,8 +126,8 @@ struct Scenario {
   void send_twice();
 };
 
-// "10.77.0.1:4000". Nothing else; the port is required.
-std::optional<sockaddr_in> parse_addr_port(std::string_view text);
-std::string addr_port(const sockaddr_in& a);
+// "10.77.0.1:4000", "[2001:db8::1]:53", "[fe80::1%va]:53". Nothing else; the port is required.
+std::optional<Addr> parse_addr_port(std::string_view text);
+std::string addr_port(const Addr& a);
 
 }  // namespace txp::kdiff

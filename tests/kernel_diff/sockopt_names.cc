@@ -83,12 +83,52 @@ constexpr OptionName kOptions[] = {
     O(SOL_IP, IP_TRANSPARENT),
     O(SOL_IP, IP_TTL),
     O(SOL_IP, IP_UNICAST_IF),
+    O(SOL_IPV6, IPV6_2292DSTOPTS),
+    O(SOL_IPV6, IPV6_2292HOPLIMIT),
+    O(SOL_IPV6, IPV6_2292HOPOPTS),
+    O(SOL_IPV6, IPV6_2292PKTINFO),
+    O(SOL_IPV6, IPV6_2292RTHDR),
+    O(SOL_IPV6, IPV6_ADDR_PREFERENCES),
+    O(SOL_IPV6, IPV6_ADD_MEMBERSHIP),
+    O(SOL_IPV6, IPV6_AUTOFLOWLABEL),
+    O(SOL_IPV6, IPV6_DONTFRAG),
+    O(SOL_IPV6, IPV6_DROP_MEMBERSHIP),
+    O(SOL_IPV6, IPV6_DSTOPTS),
+    O(SOL_IPV6, IPV6_FREEBIND),
+    O(SOL_IPV6, IPV6_HOPLIMIT),
+    O(SOL_IPV6, IPV6_HOPOPTS),
+    O(SOL_IPV6, IPV6_MINHOPCOUNT),
+    O(SOL_IPV6, IPV6_MTU),
+    O(SOL_IPV6, IPV6_MTU_DISCOVER),
+    O(SOL_IPV6, IPV6_MULTICAST_ALL),
+    O(SOL_IPV6, IPV6_MULTICAST_HOPS),
+    O(SOL_IPV6, IPV6_MULTICAST_IF),
+    O(SOL_IPV6, IPV6_MULTICAST_LOOP),
+    O(SOL_IPV6, IPV6_PKTINFO),
+    O(SOL_IPV6, IPV6_RECVDSTOPTS),
+    O(SOL_IPV6, IPV6_RECVERR),
+    O(SOL_IPV6, IPV6_RECVHOPLIMIT),
+    O(SOL_IPV6, IPV6_RECVHOPOPTS),
+    O(SOL_IPV6, IPV6_RECVPATHMTU),
+    O(SOL_IPV6, IPV6_RECVPKTINFO),
+    O(SOL_IPV6, IPV6_RECVRTHDR),
+    O(SOL_IPV6, IPV6_RECVTCLASS),
+    O(SOL_IPV6, IPV6_RTHDR),
+    O(SOL_IPV6, IPV6_RTHDRDSTOPTS),
+    O(SOL_IPV6, IPV6_TCLASS),
+    O(SOL_IPV6, IPV6_TRANSPARENT),
+    O(SOL_IPV6, IPV6_UNICAST_HOPS),
+    O(SOL_IPV6, IPV6_UNICAST_IF),
+    O(SOL_IPV6, IPV6_V6ONLY),
     O(SOL_UDP, UDP_CORK),
     O(SOL_UDP, UDP_ENCAP),
     O(SOL_UDP, UDP_GRO),
     O(SOL_UDP, UDP_SEGMENT),
 #undef O
     {"IP_LOCAL_PORT_RANGE", SOL_IP, kIpLocalPortRange},
+    {"IPV6_FLOWINFO", SOL_IPV6, 11},
+    {"IPV6_FLOWINFO_SEND", SOL_IPV6, 33},
+    {"UDP_NO_CHECK6_TX", SOL_UDP, 101},
 };
 
 struct Named {
@@ -204,6 +244,20 @@ Result<Value> parse_value(const std::vector<std::string>& words, std::size_t& at
     if (dev != "-") v.interfaces.push_back({offsetof(in_pktinfo, ipi_ifindex), dev, false});
     return v;
   }
+  if (word == "pktinfo6" || word == "mreq6") {
+    std::string addr = next();
+    std::string dev = next();
+    if (word == "pktinfo6") std::swap(addr, dev);
+    in6_addr a{};
+    if (dev.empty() || inet_pton(AF_INET6, addr.c_str(), &a) != 1)
+      return fail(word == "mreq6" ? "mreq6 wants GROUP INTERFACE|-"
+                                  : "pktinfo6 wants INTERFACE|- SOURCE");
+    in6_pktinfo p{};  // struct ipv6_mreq has the same form
+    p.ipi6_addr = a;
+    append(v.bytes, &p, sizeof p);
+    if (dev != "-") v.interfaces.push_back({offsetof(in6_pktinfo, ipi6_ifindex), dev, false});
+    return v;
+  }
   if (word == "u8" || word == "u16" || word == "u64") {
     size = word == "u8" ? 1 : word == "u16" ? 2 : 8;
     word = next();
@@ -220,6 +274,11 @@ Result<Value> parse_value(const std::vector<std::string>& words, std::size_t& at
   }
   if (const std::optional<in_addr> a = parse_addr(word)) {
     append(v.bytes, &*a, sizeof *a);
+    return v;
+  }
+  if (in6_addr six{};
+      word.find(':') != std::string::npos && inet_pton(AF_INET6, word.c_str(), &six) == 1) {
+    append(v.bytes, &six, sizeof six);
     return v;
   }
   const std::optional<std::int64_t> number = parse_number(word);

@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "kernel_diff/record.h"
+#include "kernel_diff/scenario.h"
 #include "support/lab.h"
 
 namespace txp::kdiff {
@@ -23,7 +24,7 @@ namespace txp::kdiff {
 using Answer = std::int64_t;
 
 struct SendCall {
-  const sockaddr_in* addr = nullptr;
+  const Addr* addr = nullptr;
   std::size_t addrlen = 0;
   std::span<const std::uint8_t> payload;
   std::span<const std::uint8_t> control;  // a list of cmsghdr
@@ -31,7 +32,7 @@ struct SendCall {
 };
 
 struct Received {
-  sockaddr_in from{};
+  Addr from;
   Bytes payload;
 };
 
@@ -42,7 +43,7 @@ struct RecvCall {
 };
 
 struct ReceivedMsg {
-  std::optional<sockaddr_in> from;
+  std::optional<Addr> from;
   Bytes payload;  // what had room
   Bytes control;  // a list of cmsghdr
   int flags = 0;  // MSG_TRUNC and its like
@@ -59,9 +60,9 @@ class World {
   virtual void settle(int ms) = 0;
 
   // Answers a handle. `unprivileged`: its calls are made without a capability.
-  virtual Answer socket(std::uint32_t uid, bool unprivileged) = 0;
-  virtual Answer bind(int s, const sockaddr_in& addr) = 0;
-  virtual Answer connect(int s, const sockaddr_in& addr) = 0;
+  virtual Answer socket(bool inet6, std::uint32_t uid, bool unprivileged) = 0;
+  virtual Answer bind(int s, const Addr& addr) = 0;
+  virtual Answer connect(int s, const Addr& addr) = 0;
   virtual Answer send(int s, const SendCall& call) = 0;
   // sendmmsg(2): how many were sent, or the first one's errno.
   virtual Answer sendmmsg(int s, std::span<const SendCall> calls, int flags) = 0;
@@ -70,7 +71,7 @@ class World {
   virtual Answer setsockopt(int s, int level, int option, std::span<const std::uint8_t> value) = 0;
   // `value` comes as room and goes as what was written.
   virtual Answer getsockopt(int s, int level, int option, Bytes& value) = 0;
-  virtual Answer getsockname(int s, sockaddr_in& to) = 0;
+  virtual Answer getsockname(int s, Addr& to) = 0;
   virtual Answer shutdown(int s, int how) = 0;
   virtual Answer close(int s) = 0;
 

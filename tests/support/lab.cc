@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <span>
 
 namespace txp::test {
@@ -28,11 +29,44 @@ struct Wire {
 };
 constexpr Wire kWires[] = {{"va", "vb", 77}, {"vc", "vd", 78}};
 
-Result<void> quiet_namespace() {
+// IPv6 without what moves by itself: no duplicate address detection, no router solicitations, MLD
+// reports at once and once.
+Result<void> quiet_ipv6() {
+  for (const std::string conf : {"all", "default"})
+    for (const auto& [name, value] : {std::pair("disable_ipv6", "0"), std::pair("accept_dad", "0"),
+                                      std::pair("dad_transmits", "0"), std::pair("accept_ra", "0"),
+                                      std::pair("router_solicitations", "0"),
+                                      std::pair("mldv2_unsolicited_report_interval", "1")})
+      if (Result<void> done = set_sysctl("net.ipv6.conf." + conf + "." + name, value); !done)
+        return done;
+  (void)set_sysctl("net.ipv6.mld_qrv", "1");
+  return set_sysctl("net.ipv6.auto_flowlabels", "0");
+}
+
+Result<void> quiet_namespace(bool ipv6) {
+  if (ipv6) {
+    if (Result<void> done = quiet_ipv6(); !done) return done;
+    return set_sysctl("net.ipv4.igmp_link_local_mcast_reports", "0");
+  }
   for (const char* name : {"net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"})
     (void)set_sysctl(name, "1");  // a kernel without IPv6 has neither
   // Joining a group must not put IGMP reports between the frames of a test.
   return set_sysctl("net.ipv4.igmp_link_local_mcast_reports", "0");
+}
+
+// Until the kernel's work queue has taken the tentative mark off every IPv6 address of the calling
+// thread's namespace.
+void wait_for_addresses() {
+  constexpr unsigned kTentative = 0x40;
+  for (int round = 0; round < 200; ++round) {
+    std::ifstream file("/proc/thread-self/net/if_inet6");
+    std::string address, index, len, scope, flags, dev;
+    bool waits = false;
+    while (file >> address >> index >> len >> scope >> flags >> dev)
+      waits |= (std::stoul(flags, nullptr, 16) & kTentative) != 0;
+    if (!waits) return;
+    usleep(2000);
+  }
 }
 
 // ETHTOOL_GLINK makes the kernel finish its pending carrier work for the device
@@ -69,13 +103,14 @@ void forget_connections() {
 
 }  // namespace
 
-Result<Lab> Lab::make(Wires wires) {
+Result<Lab> Lab::make(Wires wires, bool ipv6) {
   Result<NetNs> peer = NetNs::make();
   if (!peer) return std::unexpected(peer.error());
   Result<NetNs> sender = NetNs::make();
   if (!sender) return std::unexpected(sender.error());
   Lab lab(std::move(*sender), std::move(*peer));
   lab.wires_ = wires;
+  lab.ipv6_ = ipv6;
 
   const std::size_t count = wires == Wires::two ? 2 : 1;
   std::string links = "link set lo up\n";
@@ -94,17 +129,34 @@ Result<Lab> Lab::make(Wires wires) {
         w.here, w.there, w.net, peer_fd);
     far += fmt::format("addr add 10.{0}.0.2/24 dev {1}\nlink set {1} up\n", w.net, w.there);
     near += fmt::format("addr add 10.{0}.0.1/24 dev {1}\nlink set {1} up\n", w.net, w.here);
+    if (ipv6) {
+      far += fmt::format(
+          "addr add 2001:db8:{0}::2/64 dev {1} nodad\n"
+          "neigh add 2001:db8:{0}::1 dev {1} lladdr 02:00:00:{0}:00:01 nud permanent\n"
+          "neigh add fe80::ff:fe{0}:1 dev {1} lladdr 02:00:00:{0}:00:01 nud permanent\n",
+          w.net, w.there);
+      near += fmt::format(
+          "addr add 2001:db8:{0}::1/64 dev {1} nodad\n"
+          "neigh add 2001:db8:{0}::2 dev {1} lladdr 02:00:00:{0}:00:02 nud permanent\n"
+          "neigh add fe80::ff:fe{0}:2 dev {1} lladdr 02:00:00:{0}:00:02 nud permanent\n",
+          w.net, w.here);
+    }
     lab.sender_links_.emplace_back(w.here);
     lab.peer_links_.emplace_back(w.there);
   }
+  constexpr std::string_view kFar6 =
+      "rule add pref 10 lookup local\n"
+      "rule del pref 0\n"
+      "rule add pref 5 ipproto udp blackhole\n";
   Result<void> done = lab.sender_.enter();
-  if (done) done = quiet_namespace();
+  if (done) done = quiet_namespace(ipv6);
   if (done) done = run({"ip", "-batch", "-"}, links);
   close(peer_fd);
   if (done) {
     const InNetNs there(lab.peer_);
-    done = quiet_namespace();
+    done = quiet_namespace(ipv6);
     if (done) done = run({"ip", "-batch", "-"}, far);
+    if (done && ipv6) done = run({"ip", "-6", "-batch", "-"}, kFar6);
     for (std::size_t i = 0; done && i < count; ++i) {
       Result<WireCapture> capture =
           WireCapture::open(std::string(kWires[i].here), std::string(kWires[i].there),
@@ -116,6 +168,15 @@ Result<Lab> Lab::make(Wires wires) {
   if (done) done = run({"ip", "-batch", "-"}, near);
   if (!done) return fail(fmt::format("the laboratory cannot be made: {}", done.error().what));
   lab.sync_carrier();
+  if (ipv6) {
+    {
+      const InNetNs there(lab.peer_);
+      wait_for_addresses();
+    }
+    wait_for_addresses();
+    usleep(30'000);  // and MLD has told both ends' groups
+    (void)lab.frames();
+  }
   return lab;
 }
 
@@ -231,7 +292,11 @@ Result<void> Lab::in_peer(const std::vector<std::string>& argv) {
   return run(argv);
 }
 
-Result<void> Lab::peer_answers() { return in_peer({"ip", "rule", "del", "pref", "5"}); }
+Result<void> Lab::peer_answers() {
+  if (ipv6_)
+    if (Result<void> done = in_peer({"ip", "-6", "rule", "del", "pref", "5"}); !done) return done;
+  return in_peer({"ip", "rule", "del", "pref", "5"});
+}
 
 Result<void> Lab::peer_sends(std::span<const std::uint8_t> frame) {
   const InNetNs there(peer_);

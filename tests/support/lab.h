@@ -27,7 +27,10 @@ class Lab {
  public:
   enum class Wires { one, two };
   // Leaves the calling thread in the sending namespace.
-  static Result<Lab> make(Wires wires);
+  // `ipv6`: both ends have 2001:db8:NN::1/64 and ::2/64 and their link-local addresses, know each
+  // other's hardware addresses, and send no flow labels of their own.
+  static Result<Lab> make(Wires wires, bool ipv6 = false);
+  bool ipv6() const { return ipv6_; }
 
   Wires wires() const { return wires_; }
 
@@ -72,6 +75,7 @@ class Lab {
   NetNs sender_;
   NetNs peer_;
   Wires wires_ = Wires::one;
+  bool ipv6_ = false;
   Touched touched_;
   std::vector<std::string> peer_links_;
   std::vector<std::string> sender_links_;
