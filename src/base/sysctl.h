@@ -63,6 +63,7 @@ struct Sysctls {
   // How the kernel was built (mirror/read_kernel.cc).
   std::uint32_t hz = 250;              // CONFIG_HZ, which rounds a socket's timeouts
   std::uint32_t sk_buff = 256;         // bytes: SKB_DATA_ALIGN(sizeof(struct sk_buff))
+  std::uint32_t mip6 = 1;              // CONFIG_IPV6_MIP6: routing headers of type 2
   std::uint32_t skb_small_head = 576;  // bytes: SKB_SMALL_HEAD_CACHE_SIZE
   friend bool operator==(const Sysctls&, const Sysctls&) = default;
 };

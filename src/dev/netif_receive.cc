@@ -4,13 +4,14 @@
 //
 // Kernel twin: net/core/dev.c, __netif_receive_skb_core(), netif_rx(), process_backlog();
 // net/ethernet/eth.c, eth_type_trans().
-// Differs: IPv6 and every other protocol are dropped here; no VLANs, no RPS; netdev_max_backlog is
+// Differs: every other protocol is dropped here; no VLANs, no RPS; netdev_max_backlog is
 // the kernel's default. Drops (as received packets): DEV_READY, HDR_TRUNC, NOMEM (a frame too
 // large), UNHANDLED_PROTO, CPU_BACKLOG, and what arp_rcv() refuses: PKT_TOO_SMALL, NOT_SPECIFIED.
 #include <cstring>
 
 #include "dev/netdevice.h"
 #include "ip/ip.h"
+#include "ip6/ip6.h"
 #include "neigh/neighbour.h"
 #include "net.h"
 #include "wire/ethernet.h"
@@ -59,6 +60,7 @@ void deliver(Net& net, SkbPtr skb, NetDevice& dev) {
   show_taps(net, *skb, dev);
   switch (skb->protocol) {
     case kEthPIp: ip_rcv(net, std::move(skb), dev); return;
+    case kEthPIpv6: ip6_rcv(net, std::move(skb), dev); return;
     case kEthPArp:
       if (auto ok = arp_rcv(net, dev, std::as_const(*skb).bytes(), skb->pkt_type); ok)
         consume(std::move(skb));

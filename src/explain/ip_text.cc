@@ -310,7 +310,7 @@ std::string ip_text(const Route6& r, const DevNames& names) {
   if (one) hop(r.nexthops[0]);
   if (r.protocol != 3) text += " proto " + rt_name(RtTable::protos, r.protocol);
   if (!r.prefsrc.is_any()) text += " src " + r.prefsrc.str();
-  if (r.priority != 0) text += fmt::format(" metric {}", r.priority);
+  text += fmt::format(" metric {}", r.priority);
   if (one) add_flags(text, r.nexthops[0].flags);
   add_metrics(text, r.metrics);
   static constexpr std::array<std::string_view, 4> kPref{"medium", "high", "", "low"};

@@ -45,6 +45,9 @@ TxResult ip6_fragment(Net& net, SkbPtr skb, Fragment6Output output);
 // dev_loopback_xmit() of a multicast copy.
 TxResult ip6_mc_loopback(Net& net, SkbPtr skb);
 
+// The receive side, for what reaches a device of this Net. `skb->data` is at the IPv6 header.
+void ip6_rcv(Net& net, SkbPtr skb, NetDevice& dev);
+
 // The MTU that `skb` must respect on its way out, bytes.
 std::uint32_t ip6_skb_dst_mtu(const Skb& skb);
 // ip6_find_1stfragopt(): where the part of `skb` begins that may be fragmented, from its network

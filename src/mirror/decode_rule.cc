@@ -60,7 +60,7 @@ Result<Decoded> decode_rule(Bytes bytes) {
   }
   if (h.tos != 0) {
     r.tos = h.tos;
-    r.tos_mask = is_v6 ? 0xfc : kLegacyTosMask;
+    r.tos_mask = is_v6 ? std::uint8_t{0} : kLegacyTosMask;
   } else if (auto dscp = a.u8(kFraDscp)) {
     r.tos = static_cast<std::uint8_t>(*dscp << 2);
     r.tos_mask = static_cast<std::uint8_t>(a.u8(kFraDscpMask).value_or(0x3f) << 2);

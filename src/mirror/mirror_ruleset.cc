@@ -59,6 +59,7 @@ void add_conntrack(std::vector<NfHookOps>& hooks,
     ops.priority = p.priority;
     ops.object = {.kind = "conntrack", .text = std::string(p.words)};
     ops.builtin = p.builtin;
+    ops.ipv6 = false;
     ops.program = program;
     const std::uint32_t hooknum =
         p.hook == NfHook::local_out ? NF_INET_LOCAL_OUT : NF_INET_POST_ROUTING;
@@ -102,16 +103,21 @@ void Mirror::commit_ruleset() {
       if (c.hooknum == kNetdevEgress) egress.push_back(base.get());
       continue;
     }
-    if (c.family != NFPROTO_IPV4 && c.family != NFPROTO_INET) continue;
+    if (c.family != NFPROTO_IPV4 && c.family != NFPROTO_INET && c.family != NFPROTO_IPV6) continue;
     NfHookOps ops;
+    ops.ipv4 = c.family != NFPROTO_IPV6;
+    ops.ipv6 = c.family != NFPROTO_IPV4;
     if (c.hooknum == NF_INET_LOCAL_OUT)
       ops.hook = NfHook::local_out;
     else if (c.hooknum == NF_INET_POST_ROUTING)
       ops.hook = NfHook::post_routing;
     else
       continue;
-    // Asked by the nat hooks; never, where nothing tracks connections.
-    if (c.type == "nat") continue;
+    // IPv4's are asked by the nat hooks; never, where nothing tracks connections.
+    if (c.type == "nat") {
+      if (c.family == NFPROTO_IPV4) continue;
+      ops.ipv4 = false;
+    }
     ops.priority = c.priority;
     ops.object = base->object;
     ops.chain = base.get();
@@ -124,6 +130,8 @@ void Mirror::commit_ruleset() {
     ops.hook = h.hook;
     ops.priority = h.priority;
     ops.object = {.kind = h.kind, .text = h.text};
+    ops.ipv4 = h.kind != "ip6tables-legacy";
+    ops.ipv6 = h.kind != "iptables-legacy";
     hooks.push_back(std::move(ops));
   }
   commit_egress(std::move(egress), program);

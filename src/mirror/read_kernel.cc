@@ -57,6 +57,20 @@ int truesize_of(std::size_t n) {
   return charged;
 }
 
+// CONFIG_IPV6_MIP6: whether a socket may have a routing header of type 2.
+bool mip6() {
+  const int fd = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  std::array<std::uint8_t, 24> header{};
+  header[1] = 2;  // length, in eight bytes beyond the first
+  header[2] = 2;  // type
+  header[3] = 1;  // segments left
+  header[8] = 0x20;
+  const bool may = ::setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, header.data(), header.size()) == 0;
+  ::close(fd);
+  return may;
+}
+
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> read_kernel() {
@@ -71,6 +85,7 @@ std::vector<std::pair<std::string, std::string>> read_kernel() {
     all.emplace_back("sk_buff", std::to_string(large - kBlock));
     all.emplace_back("small_head", std::to_string(small - (large - kBlock)));
   }
+  all.emplace_back("mip6", mip6() ? "1" : "0");
   return all;
 }
 

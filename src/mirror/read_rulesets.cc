@@ -241,6 +241,20 @@ Result<void> NamespaceReader::read_foreign_hooks(const MessageTaker& take) {
     }
     if (fd >= 0) close(fd);
   }
+  // ip6tables' tables: whether their chains let everything pass is not asked.
+  const auto names6 = read_file("/proc/thread-self/net/ip6_tables_names");
+  if (names6)
+    for (const LegacyTable& t : kLegacy) {
+      if (("\n" + *names6).find(fmt::format("\n{}\n", t.name)) == std::string::npos) continue;
+      for (const auto& [hook, priority] : {std::pair(NfHook::local_out, t.out_priority),
+                                           std::pair(NfHook::post_routing, t.post_priority)}) {
+        if (priority == kNone) continue;
+        if (auto taken = give({hook, priority, "ip6tables-legacy",
+                               fmt::format("ip6tables-legacy -t {}", t.name)});
+            !taken)
+          return taken;
+      }
+    }
   // IPVS: three lines of heading, then its services.
   const auto ipvs = read_file("/proc/thread-self/net/ip_vs");
   if (ipvs && std::count(ipvs->begin(), ipvs->end(), '\n') > 3)

@@ -152,6 +152,7 @@ bool built(std::string_view value, Sysctls& to) {
 constexpr auto kBuilt = std::to_array<Global>({
     {"built/hz", built<&Sysctls::hz, 1, 10'000>},
     {"built/sk_buff", built<&Sysctls::sk_buff, 128, 1024>},
+    {"built/mip6", built<&Sysctls::mip6, 0, 1>},
     {"built/small_head", built<&Sysctls::skb_small_head, 128, 2048>},
 });
 

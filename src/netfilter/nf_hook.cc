@@ -18,6 +18,7 @@
 #include "netfilter/nft_would_pass.h"
 #include "plan/plan_recorder.h"
 #include "route/ip_route.h"
+#include "wire/ethernet.h"
 
 namespace txp {
 namespace {
@@ -68,6 +69,13 @@ NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
 }
 
 NftResult run_builtin(NftPkt& pkt, const NfHookOps& ops) {
+  if (pkt.pf == NFPROTO_IPV6) {
+    // No connection is tracked; a nat chain may still have nothing to say of this packet.
+    if (ops.builtin == NfBuiltin::nat)
+      for (const NftBaseChain* c : ops.nat_chains)
+        if (const NftResult r = nft_do_chain(pkt, *c); r.code != NftCode::accept) return r;
+    return {};
+  }
   NfConntrack& conntrack = pkt.net.nf->conntrack;
   if (ops.builtin == NfBuiltin::nat) return run_nat(pkt, ops.nat_chains);
   if (conntrack.mode.load() == CtMode::unknown) return {};
@@ -91,7 +99,7 @@ NfVerdict run_hook(Net& net, NfHook hook, Skb& skb, const NetDevice* out, const 
     return v;
   }
   NftPkt pkt{net, skb};
-  pkt.pf = NFPROTO_IPV4;
+  pkt.pf = skb.protocol == kEthPIpv6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
   pkt.hooknum = hook == NfHook::local_out ? NF_INET_LOCAL_OUT : NF_INET_POST_ROUTING;
   pkt.out = out;
   SkbPtr before = skb.trace != nullptr && ops.chain != nullptr ? skb_copy(net, skb) : nullptr;
@@ -145,11 +153,13 @@ void NfHooks::set_ruleset(std::vector<NfHookOps> chains,
 
 void NfHooks::publish(std::vector<NfHookOps> all) {
   all_ = std::move(all);
-  for (std::size_t hook = 0; hook < kNfHookCount; ++hook) {
+  for (std::size_t hook = 0; hook < 2 * kNfHookCount; ++hook) {
+    const bool ipv6 = hook >= kNfHookCount;
     auto list = std::make_unique<std::vector<NfHookOps>>();
     // Of equal priority the younger comes first (nf_hook_entries_grow()).
     for (const NfHookOps& ops : all_ | std::views::reverse)
-      if (static_cast<std::size_t>(ops.hook) == hook) list->push_back(ops);
+      if (static_cast<std::size_t>(ops.hook) == hook % kNfHookCount && (ipv6 ? ops.ipv6 : ops.ipv4))
+        list->push_back(ops);
     std::ranges::stable_sort(*list, {}, &NfHookOps::priority);
     net_.retired.retire(lists_[hook].set(list->empty() ? nullptr : list.release()));
   }
@@ -186,7 +196,7 @@ bool nf_hook_slow(Net& net, NfHook hook, const std::vector<NfHookOps>& hooks, Sk
 
 bool nf_hook(Net& net, NfHook hook, SkbPtr& skb, TxResult& result) {
   enter(net, stage_of(hook), *skb);
-  const std::vector<NfHookOps>* hooks = net.nf->at(hook);
+  const std::vector<NfHookOps>* hooks = net.nf->at(hook, skb->protocol == kEthPIpv6);
   return hooks == nullptr || nf_hook_slow(net, hook, *hooks, skb, result);
 }
 

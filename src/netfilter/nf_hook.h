@@ -41,7 +41,9 @@ struct NfHookOps {
   std::shared_ptr<const NftProgram> program = nullptr;  // keeps the chains alive
   NfBuiltin builtin = NfBuiltin::none;
   std::vector<const NftBaseChain*> nat_chains{};  // of NfBuiltin::nat, by priority
-  bool of_ruleset = false;                        // came with set_ruleset()
+  bool ipv4 = true;                               // the families whose packets it sees
+  bool ipv6 = true;
+  bool of_ruleset = false;  // came with set_ruleset()
 };
 
 // The hooks of a Net. Readers inside an RcuReader; writers with net.rtnl held.
@@ -56,8 +58,8 @@ class NfHooks {
                    std::shared_ptr<const NftProgram> program = nullptr);
   // The nf_tables ruleset in force, whose chains the hooks run; null: none. rtnl held.
   const std::shared_ptr<const NftProgram>& program() const { return program_; }
-  const std::vector<NfHookOps>* at(NfHook hook) const {  // null: none
-    return lists_[static_cast<std::size_t>(hook)].get();
+  const std::vector<NfHookOps>* at(NfHook hook, bool ipv6 = false) const {  // null: none
+    return lists_[static_cast<std::size_t>(hook) + (ipv6 ? kNfHookCount : 0)].get();
   }
   // Whether what the hooks do to a packet rests on its flow alone (addresses, ports, mark, socket,
   // devices), so that a flow's second packet meets the same.
@@ -72,7 +74,7 @@ class NfHooks {
   Net& net_;
   std::vector<NfHookOps> all_;
   std::shared_ptr<const NftProgram> program_;
-  RcuPtr<const std::vector<NfHookOps>> lists_[kNfHookCount];
+  RcuPtr<const std::vector<NfHookOps>> lists_[2 * kNfHookCount];  // IPv4's, then IPv6's
 };
 
 // The chains of family netdev on a device's egress, by priority.

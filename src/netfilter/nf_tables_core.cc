@@ -18,12 +18,40 @@
 #include "netfilter/nft_program.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 namespace txp {
 namespace {
 
 constexpr unsigned kJumpStack = 16;        // NFT_JUMP_STACK_SIZE
 constexpr unsigned kMostJumps = 1U << 16;  // of one packet; a kernel's chains cannot need as many
+
+// nft_set_pktinfo_ipv6(): ipv6_find_hdr() to the last header.
+void set_pktinfo_ipv6(NftPkt& pkt) {
+  const Skb& skb = pkt.skb;
+  const auto ip = Ipv6Header::parse({skb.network(), skb.tail});
+  if (!ip) return;
+  std::uint8_t next = ip->nexthdr;
+  std::uint32_t at = pkt.network_offset() + static_cast<std::uint32_t>(kIpv6Hlen);
+  for (int headers = 0; headers < 16; ++headers) {
+    std::array<std::uint8_t, 8> h{};
+    const bool options = next == kNexthdrHop || next == kNexthdrRouting || next == kNexthdrDest;
+    if (!options && next != kNexthdrFragment) break;
+    if (!skb_copy_bits(skb, at, h)) return;
+    if (next == kNexthdrFragment) {
+      pkt.fragoff = load_be16(&h[2]) & 0xfff8;
+      at += static_cast<std::uint32_t>(kFragHdrLen);
+      next = h[0];
+      if (pkt.fragoff != 0) break;
+      continue;
+    }
+    at += (h[1] + 1U) * 8U;
+    next = h[0];
+  }
+  pkt.l4proto = true;
+  pkt.tprot = next;
+  pkt.thoff = at;
+}
 
 void eval_expr(const NfExpr& e, NftRegs& regs, NftPkt& pkt) {
   switch (e.fast) {
@@ -36,6 +64,8 @@ void eval_expr(const NfExpr& e, NftRegs& regs, NftPkt& pkt) {
     case NftFast::counter: return static_cast<const NftCounterExpr&>(e).count(pkt);
     case NftFast::none: break;
   }
+  if (e.ipv4_only && pkt.skb.protocol == kEthPIpv6) [[unlikely]]
+    return regs.unknown();
   e.eval(regs, pkt);
 }
 
@@ -181,6 +211,7 @@ Stage stage_of(const NftPkt& pkt) {
 
 void nft_set_pktinfo(NftPkt& pkt) {
   const Skb& skb = pkt.skb;
+  if (skb.protocol == kEthPIpv6) return set_pktinfo_ipv6(pkt);
   if (pkt.pf == NFPROTO_NETDEV && skb.protocol != kEthPIp) return;
   const auto ip = Ipv4Header::parse({skb.network(), skb.tail});
   if (!ip) return;

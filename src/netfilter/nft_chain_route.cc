@@ -6,6 +6,8 @@
 // ip_route_me_harder().
 // Differs: no l3mdev; IPsec policies are an obstacle of the lookup. Drops: none; a lookup that
 // fails is a drop with its errno.
+#include <linux/netfilter.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -15,9 +17,12 @@
 #include "net.h"
 #include "netfilter/nft_program.h"
 #include "route/fib_rules.h"
+#include "route/ip6_route.h"
 #include "route/ip_route.h"
+#include "socket/inet6_sock.h"
 #include "socket/sock.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 namespace txp {
 namespace {
@@ -60,8 +65,70 @@ int ip_route_me_harder(NftPkt& pkt) {
   return 0;
 }
 
+namespace {
+
+// ip6_route_me_harder()
+int ip6_route_me_harder(NftPkt& pkt) {
+  Skb& skb = pkt.skb;
+  const Ipv6View ip(skb.network());
+  Flow6 fl6;
+  fl6.mark = skb.mark;
+  fl6.uid = skb.sk != nullptr ? skb.sk->uid : 0;
+  fl6.daddr = ip.daddr();
+  fl6.saddr = ip.saddr();
+  fl6.flowlabel = ip.flowinfo();
+  if (skb.sk != nullptr && skb.sk->bound_dev_if != 0)
+    fl6.oif = skb.sk->bound_dev_if;
+  else if (fl6.daddr.is_multicast() || fl6.daddr.is_linklocal())
+    fl6.oif = skb.rt.dev->ifindex;
+  const bool ports = std::ranges::any_of(pkt.net.rules6->all(), [](const FibRule& r) {
+    return r.ip_proto != 0 || r.sport || r.dport;
+  });
+  if (ports && pkt.l4proto) {
+    fl6.proto = pkt.tprot;
+    std::array<std::uint8_t, 4> at{};
+    if (skb_copy_bits(skb, pkt.thoff, at)) {
+      fl6.sport = load_be16(at.data());
+      fl6.dport = load_be16(at.data() + 2);
+    }
+  }
+  const auto rt = ip6_route_output(pkt.net, skb.sk != nullptr && skb.sk->inet6 ? skb.sk : nullptr,
+                                   fl6, 0, nullptr);
+  if (!rt) return rt.error().code;
+  if (rt->error != 0) {
+    snmp(pkt.net, Snmp::Ip6OutNoRoutes);
+    return rt->error;
+  }
+  skb.rt = rt->dst;
+  skb.gateway6 = rt->gateway;
+  return 0;
+}
+
+// nf_route_table_hook6()
+NftResult do_route_chain6(NftPkt& pkt, const NftBaseChain& chain) {
+  const Ipv6View ip(pkt.skb.network());
+  const Ip6 saddr = ip.saddr();
+  const Ip6 daddr = ip.daddr();
+  const std::uint8_t hop_limit = ip.hop_limit();
+  const std::uint32_t flowinfo = ip.flowinfo();
+  const std::uint32_t mark = pkt.skb.mark;
+  NftResult result = nft_do_chain(pkt, chain);
+  if (result.code != NftCode::accept) return result;
+  if (ip.saddr() == saddr && ip.daddr() == daddr && ip.hop_limit() == hop_limit &&
+      ip.flowinfo() == flowinfo && pkt.skb.mark == mark)
+    return result;
+  if (const int error = ip6_route_me_harder(pkt); error != 0) {
+    result.code = error == kUnknown ? NftCode::unknown : NftCode::drop;
+    result.error = error;
+  }
+  return result;
+}
+
+}  // namespace
+
 NftResult nft_do_base_chain(NftPkt& pkt, const NftBaseChain& chain) {
   if (chain.spec.type != "route") return nft_do_chain(pkt, chain);
+  if (pkt.pf == NFPROTO_IPV6) return do_route_chain6(pkt, chain);
   const Ipv4View ip(pkt.skb.network());
   const Ip4 saddr = ip.saddr();
   const Ip4 daddr = ip.daddr();

@@ -137,8 +137,14 @@ void NftCompiler::one(Bytes element) {
     emplace<NftUnknown>(fmt::format("the expression {} is not implemented", kind));
     return;
   }
+  // What only looks at IPv4's headers, or at connections, which are not tracked over IPv6.
+  static constexpr std::string_view kIpv4Only[] = {
+      "ct",     "fib",     "rt",    "nat",    "masq",   "redir",    "reject", "exthdr",
+      "socket", "notrack", "match", "target", "tproxy", "synproxy", "osf"};
+  ipv4_only_ = std::ranges::find(kIpv4Only, kind) != std::end(kIpv4Only);
   if (auto made = make(*this, data); !made)
     emplace<NftUnknown>(fmt::format("the expression {}: {}", kind, made.error().what));
+  ipv4_only_ = false;
 }
 
 const NfExpr* NftCompiler::list(Bytes expressions, std::string scope) {

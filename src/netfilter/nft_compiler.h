@@ -35,6 +35,7 @@ class NftCompiler {
   template <typename T, typename... Args>
   T& emplace(Args&&... args) {
     T& made = program_.arena.make<T>(std::forward<Args>(args)...);
+    made.ipv4_only = ipv4_only_;
     *tail_ = &made;
     tail_ = &made.next;
     return made;
@@ -74,6 +75,7 @@ class NftCompiler {
   static std::shared_ptr<const NftProgram> alone(Net& net, Bytes expressions, const NfExpr*& first);
 
  private:
+  bool ipv4_only_ = false;  // the expression in hand knows nothing of IPv6 (NfExpr::ipv4_only)
   bool enter(std::uint8_t family, const std::string& table);
   std::string named(std::string_view name) const;
   const NftRuleCode** add_rule(const NftRule& rule, const NftRuleCode** tail);

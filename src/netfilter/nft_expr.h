@@ -89,7 +89,7 @@ struct NftVisit {
 struct NftPkt {
   Net& net;
   Skb& skb;
-  std::uint8_t pf = 2;       // NFPROTO_IPV4, or NFPROTO_NETDEV
+  std::uint8_t pf = 2;       // NFPROTO_IPV4, NFPROTO_IPV6, or NFPROTO_NETDEV
   std::uint8_t hooknum = 0;  // NF_INET_* or NF_NETDEV_EGRESS
   const NetDevice* in = nullptr;
   const NetDevice* out = nullptr;
@@ -128,7 +128,8 @@ class NfExpr {
 
   const NfExpr* next = nullptr;
   NftFast fast = NftFast::none;
-  bool compares = false;  // ends the rule when something does not hold, and does nothing else
+  bool ipv4_only = false;  // of an IPv6 packet it knows nothing: unknown
+  bool compares = false;   // ends the rule when something does not hold, and does nothing else
 };
 
 // skb_copy_bits() and skb_store_bits(): `offset` from skb.data, over frag_list. False: outside.

@@ -26,7 +26,9 @@ bool rule_matches(Net& net, const FibRule& r, const Flow6& fl6, int flags) {
       return false;
     }
   }
-  if (((r.tos ^ ip6_tclass(fl6.flowlabel)) & r.tos_mask) != 0) return false;
+  // The old `tos` of a rule is the whole DSCP here.
+  const std::uint8_t tos_mask = r.tos != 0 && r.tos_mask == 0 ? 0xfc : r.tos_mask;
+  if (((r.tos ^ ip6_tclass(fl6.flowlabel)) & tos_mask) != 0) return false;
   if (((r.flowlabel ^ fl6.flowlabel) & r.flowlabel_mask) != 0) return false;
   return fib_rule_match_ports(r, fl6.proto, fl6.sport, fl6.dport);
 }

@@ -42,7 +42,7 @@ struct FibRule {
   std::uint32_t flowlabel = 0;  // ip: flowlabel
   std::uint32_t flowlabel_mask = 0;
   // ip: tos (fib_rule_hdr.tos), tos_mask 0 or 0x1c: 0 is any, and a flow's upper three bits do not
-  // count (in IPv6 they do: 0xfc). ip: dscp (FRA_DSCP, already shifted: dscp << 2) with tos_mask:
+  // count (in IPv6 they do). ip: dscp (FRA_DSCP, already shifted: dscp << 2) with tos_mask:
   // the bits compared, 0xfc for all.
   std::uint8_t tos = 0;
   std::uint8_t tos_mask = 0;

@@ -139,7 +139,8 @@ SockResult<void> set_opt_hdr(Sock& sk, int optname, OptValue value) {
   to.assign(value.begin(), value.begin() + static_cast<std::ptrdiff_t>(len));
   if (optname == IPV6_RTHDR && !to.empty()) {
     if (to[2] == kType4) return err(kUnknown);
-    if (to[2] != kType2 || to[1] != 2 || to[3] != 1) return err(EINVAL);
+    if (sk.net.sysctl().mip6 == 0 || to[2] != kType2 || to[1] != 2 || to[3] != 1)
+      return err(EINVAL);
   }
   sk.inet6->opt = std::make_shared<const Ipv6TxOptions>(std::move(opt));
   sk.dst_reset();

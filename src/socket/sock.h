@@ -47,6 +47,8 @@ struct SockAddr6 {
 struct Datagram {
   SockAddr4 from;
   SockAddr4 to;
+  std::optional<SockAddr6> from6{};  // of an IPv6 datagram, instead
+  std::optional<SockAddr6> to6{};
   std::vector<std::uint8_t> payload;
   std::uint32_t truesize = 0;  // bytes charged to rmem_alloc
   PacketInfo info;
@@ -308,7 +310,8 @@ struct RecvMsg {
   int flags = 0;               // MSG_* given
   std::size_t controllen = 0;  // bytes of control messages written
   std::optional<SockAddr4> name;
-  int msg_flags = 0;  // MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE
+  std::optional<SockAddr6> name6;  // of an IPv6 datagram, instead
+  int msg_flags = 0;               // MSG_TRUNC, MSG_CTRUNC, MSG_ERRQUEUE
   // Scatters a datagram; answers how much of it had room.
   std::size_t copy(std::span<const std::uint8_t> from);
 };

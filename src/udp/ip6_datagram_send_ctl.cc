@@ -74,10 +74,11 @@ SockResult<void> options6(const Sock& sk, int type, CmsgData data, Ipv6TxOptions
   return {};
 }
 
-SockResult<void> rthdr6(int type, CmsgData data, Ipv6TxOptions& opt) {
+SockResult<void> rthdr6(const Sock& sk, int type, CmsgData data, Ipv6TxOptions& opt) {
   constexpr std::uint8_t kType2 = 2;  // IPV6_SRCRT_TYPE_2
   if (data.size() < 4) return err(EINVAL);
-  if (data[2] != kType2 || data[1] != 2 || data[3] != 1) return err(EINVAL);
+  if (sk.net.sysctl().mip6 == 0 || data[2] != kType2 || data[1] != 2 || data[3] != 1)
+    return err(EINVAL);
   const auto len = exthdr_len(data);
   if (!len) return err(EINVAL);
   opt.srcrt.assign(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(*len));
@@ -104,7 +105,7 @@ SockResult<void> ipv6_cmsg(const Sock& sk, int type, CmsgData data, Flow6& fl6, 
     case IPV6_2292DSTOPTS:
     case IPV6_RTHDRDSTOPTS: return options6(sk, type, data, opt);
     case IPV6_RTHDR:
-    case IPV6_2292RTHDR: return rthdr6(type, data, opt);
+    case IPV6_2292RTHDR: return rthdr6(sk, type, data, opt);
     case IPV6_HOPLIMIT:
     case IPV6_2292HOPLIMIT: {
       const auto v = whole_int(data);

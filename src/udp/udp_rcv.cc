@@ -83,12 +83,14 @@ bool enqueue(Net& net, Sock& sk, const Received& r, std::span<const std::uint8_t
     return false;
   }
   sk.rmem_alloc.store(rmem + truesize, std::memory_order_relaxed);
-  sk.rx_queue.push_back({r.from,
-                         r.to,
-                         {payload.begin(), payload.end()},
-                         truesize,
-                         r.info,
-                         static_cast<std::uint32_t>(sk.drops.load(std::memory_order_relaxed))});
+  Datagram d;
+  d.from = r.from;
+  d.to = r.to;
+  d.payload.assign(payload.begin(), payload.end());
+  d.truesize = truesize;
+  d.info = r.info;
+  d.drops = static_cast<std::uint32_t>(sk.drops.load(std::memory_order_relaxed));
+  sk.rx_queue.push_back(std::move(d));
   if (sk.flag(SockFlag::rcvtstamp) || (sk.tsflags & SOF_TIMESTAMPING_RX_SOFTWARE) != 0)
     sk.rx_queue.back().info.tstamp = net.clock.wall();
   return true;

@@ -25,7 +25,7 @@ void refill_reader(Sock& sk) {
 Datagram take_first(Sock& sk) {
   Datagram d = std::move(sk.rx_queue.front());
   sk.rx_queue.pop_front();
-  snmp(sk.net, Snmp::UdpInDatagrams);
+  snmp(sk.net, d.from6 ? Snmp::Udp6InDatagrams : Snmp::UdpInDatagrams);
   --sk.reader_queue;
   sk.forward_deficit += d.truesize;
   if (sk.forward_deficit < sk.forward_threshold && sk.reader_queue != 0) return d;
@@ -37,6 +37,10 @@ Datagram take_first(Sock& sk) {
 void tell(const Sock& sk, RecvMsg& msg, const Datagram& d) {
   sock_recv_timestamp(sk, msg, d.info, false);
   if (sk.flag(SockFlag::rxq_ovfl) && d.drops != 0) put_cmsg(msg, SOL_SOCKET, SO_RXQ_OVFL, d.drops);
+  if (d.from6) {
+    msg.name6 = d.from6;
+    return;
+  }
   msg.name = d.from;
   ip_cmsg_recv(sk, msg, d.info);
 }

@@ -252,6 +252,73 @@ std::size_t UdpTable::for_each_mcast(Ip4 saddr, std::uint16_t sport, Ip4 daddr, 
   return found;
 }
 
+namespace {
+
+// compute_score() of net/ipv6/udp.c; `rcv_saddr` any: the sockets bound to no address.
+int compute_score6(const Sock& sk, const Ip6& saddr, std::uint16_t sport, const Ip6& rcv_saddr,
+                   std::uint16_t dport, int dif) {
+  if (!sk.inet6 || sk.inet_num != dport || sk.inet6->rcv_saddr != rcv_saddr) return -1;
+  int score = 0;
+  if (sk.inet_dport != 0) {
+    if (sk.inet_dport != sport) return -1;
+    ++score;
+  }
+  if (sk.connected) {
+    if (sk.inet6->daddr != saddr) return -1;
+    ++score;
+  }
+  if (!bound_dev_eq(sk, dif)) return -1;
+  return sk.bound_dev_if != 0 ? score + 1 : score;
+}
+
+bool is_mcast_sock6(const Sock& sk, const Ip6& saddr, std::uint16_t sport, const Ip6& daddr,
+                    std::uint16_t dport, int dif) {
+  if (!sk.inet6 || sk.inet_num != dport) return false;
+  const Ipv6Pinfo& np = *sk.inet6;
+  if (sk.inet_dport != 0 && sk.inet_dport != sport) return false;
+  if (sk.connected && np.daddr != saddr) return false;
+  if (!bound_dev_eq(sk, dif)) return false;
+  if (!np.rcv_saddr.is_any() && np.rcv_saddr != daddr) return false;
+  // inet6_mc_check()
+  const bool joined = std::ranges::any_of(
+      np.memberships, [&](const auto& m) { return m.first == daddr && m.second == dif; });
+  return joined || np.mc_all;
+}
+
+}  // namespace
+
+bool UdpTable::with_socket6(const Ip6& saddr, std::uint16_t sport, const Ip6& daddr,
+                            std::uint16_t dport, int dif, const std::function<void(Sock&)>& with) {
+  const std::lock_guard guard(mutex_);
+  for (const Ip6& rcv_saddr : {daddr, Ip6{}}) {
+    Sock* best = nullptr;
+    int badness = -1;
+    for (Sock* s = hash_[chain_of(dport)]; s != nullptr; s = s->hash_next) {
+      const int score = compute_score6(*s, saddr, sport, rcv_saddr, dport, dif);
+      if (score <= badness) continue;
+      badness = score;
+      best = s;
+    }
+    if (best == nullptr) continue;
+    with(*best);
+    return true;
+  }
+  return false;
+}
+
+std::size_t UdpTable::for_each_mcast6(const Ip6& saddr, std::uint16_t sport, const Ip6& daddr,
+                                      std::uint16_t dport, int dif,
+                                      const std::function<void(Sock&)>& with) {
+  const std::lock_guard guard(mutex_);
+  std::size_t found = 0;
+  for (Sock* s = hash_[chain_of(dport)]; s != nullptr; s = s->hash_next) {
+    if (!is_mcast_sock6(*s, saddr, sport, daddr, dport, dif)) continue;
+    ++found;
+    with(*s);
+  }
+  return found;
+}
+
 bool UdpTable::has_port(std::uint16_t port) const {
   const std::lock_guard guard(mutex_);
   for (const Sock* s = hash_[chain_of(port)]; s != nullptr; s = s->hash_next)

@@ -34,6 +34,11 @@ class UdpTable {
   // Every socket that takes a multicast or broadcast packet (__udp4_lib_mcast_deliver()).
   std::size_t for_each_mcast(Ip4 saddr, std::uint16_t sport, Ip4 daddr, std::uint16_t dport,
                              int dif, const std::function<void(Sock&)>& with);
+  // __udp6_lib_lookup() and __udp6_lib_mcast_deliver().
+  bool with_socket6(const Ip6& saddr, std::uint16_t sport, const Ip6& daddr, std::uint16_t dport,
+                    int dif, const std::function<void(Sock&)>& with);
+  std::size_t for_each_mcast6(const Ip6& saddr, std::uint16_t sport, const Ip6& daddr,
+                              std::uint16_t dport, int dif, const std::function<void(Sock&)>& with);
   // Whether a socket has this port: what an ICMP error quotes as its source concerns us then.
   bool has_port(std::uint16_t port) const;
   std::vector<const Sock*> all() const;
@@ -64,6 +69,7 @@ void udp_flush_pending_frames(Sock& sk);
 
 // skb->data at the UDP header; the IP header lies before it.
 void udp_rcv(Net& net, SkbPtr skb);
+void udpv6_rcv(Net& net, SkbPtr skb);
 // An ICMP error (`about`, data at its ICMP header) came about a datagram of ours: `inner` is what
 // it quotes, a whole IP header and eight bytes at least.
 void udp_err(Net& net, Skb& about, std::span<std::uint8_t> inner, std::uint32_t info);

@@ -244,6 +244,8 @@ class EngineWorld final : public World {
     m.flags = call.flags | MSG_DONTWAIT;
     const SockResult<std::size_t> n = udp_recvmsg(*socks_.at(s), m);
     if (!n) return -n.error().code;
+    if (m.name6)
+      to.from = to_sockaddr(m.name6->addr, m.name6->port, static_cast<int>(m.name6->scope_id));
     if (m.name) to.from = name_for(*socks_.at(s), m.name->addr, m.name->port);
     to.payload.resize(std::min(*n, call.size));
     to.control.resize(m.controllen);
@@ -254,7 +256,9 @@ class EngineWorld final : public World {
   Answer recv(int s, Received& to) override {
     SockResult<Datagram> d = udp_recvmsg(*socks_.at(s));
     if (!d) return -d.error().code;
-    to.from = name_for(*socks_.at(s), d->from.addr, d->from.port);
+    to.from =
+        d->from6 ? to_sockaddr(d->from6->addr, d->from6->port, static_cast<int>(d->from6->scope_id))
+                 : name_for(*socks_.at(s), d->from.addr, d->from.port);
     to.payload = std::move(d->payload);
     return static_cast<Answer>(to.payload.size());
   }

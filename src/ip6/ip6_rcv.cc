@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// ip6_rcv: what comes in over IPv6, from this host's own loopback and multicast copies above all.
+//
+// Kernel twin: net/ipv6/ip6_input.c, ip6_rcv_core(), ip6_mc_input(), ip6_protocol_deliver_rcu();
+// net/ipv6/icmp.c, icmpv6_rcv().
+// Differs: nothing is forwarded; fragments are not put together again; ICMPv6 errors that come in
+// are not told to sockets; no source filters of groups. Drops (as received packets): OTHERHOST,
+// IPV6DISABLED, IP_INHDR, IP_INADDRERRORS, NOT_SPECIFIED.
+#include <algorithm>
+
+#include "dev/netdevice.h"
+#include "ip6/ip6.h"
+#include "neigh/ndisc.h"
+#include "net.h"
+#include "route/ip6_route.h"
+#include "udp/udp_table.h"
+#include "wire/ipv4.h"
+#include "wire/ipv6.h"
+
+namespace txp {
+namespace {
+
+void count_ecn(Net& net, std::uint8_t tclass) {
+  constexpr Snmp kByBits[] = {Snmp::Ip6InNoECTPkts, Snmp::Ip6InECT1Pkts, Snmp::Ip6InECT0Pkts,
+                              Snmp::Ip6InCEPkts};
+  snmp(net, kByBits[tclass & 3]);
+}
+
+void deliver6(Net& net, SkbPtr skb, NetDevice& dev, const Ipv6Header& ip) {
+  std::uint8_t next = ip.nexthdr;
+  skb->pull(kIpv6Hlen);
+  while (next == kNexthdrHop || next == kNexthdrDest || next == kNexthdrRouting) {
+    const auto bytes = std::as_const(*skb).bytes();
+    const std::size_t len = bytes.size() >= 8 ? (bytes[1] + std::size_t{1}) * 8 : 0;
+    if (len == 0 || len > bytes.size()) return rx_drop(net, std::move(skb), DropReason::IP_INHDR);
+    next = bytes[0];
+    skb->pull(len);
+  }
+  skb->set_transport_header();
+  snmp(net, Snmp::Ip6InDelivers);
+  if (next == kIpProtoUdp) return udpv6_rcv(net, std::move(skb));
+  if (next == kNexthdrIcmpv6) {
+    const auto message = std::as_const(*skb).bytes();
+    snmp(net, Snmp::Icmp6InMsgs);
+    const Csum sum = csum_partial(message, 0);
+    if (csum_fold(csum_ipv6_nofold(ip.saddr, ip.daddr, static_cast<std::uint32_t>(message.size()),
+                                   kNexthdrIcmpv6, sum)) == 0)
+      ndisc_rcv(net, dev, ip, message);
+    return consume(std::move(skb));
+  }
+  rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
+}
+
+}  // namespace
+
+void ip6_rcv(Net& net, SkbPtr skb, NetDevice& dev) {
+  if (skb->pkt_type == PacketType::otherhost)
+    return rx_drop(net, std::move(skb), DropReason::OTHERHOST);
+  snmp(net, Snmp::Ip6InReceives);
+  snmp(net, Snmp::Ip6InOctets, skb->len);
+  if (!has_in6_dev(dev) || dev.in6_dev().conf.disable_ipv6) {
+    snmp(net, Snmp::Ip6InDiscards);
+    return rx_drop(net, std::move(skb), DropReason::IPV6DISABLED);
+  }
+  const auto ip = Ipv6Header::parse(std::as_const(*skb).bytes());
+  const bool loopback = (dev.flags() & kIffLoopback) != 0;
+  const bool superframe = skb->is_gso();
+  const bool bad = !ip || ip->saddr.is_multicast() ||
+                   ((ip->saddr.is_loopback() || ip->daddr.is_loopback()) && !loopback);
+  if (bad || (!superframe && ip->payload_len + kIpv6Hlen > skb->len) || !skb_linearize(net, skb)) {
+    snmp(net, Snmp::Ip6InHdrErrors);
+    return rx_drop(net, std::move(skb), DropReason::IP_INHDR);
+  }
+  count_ecn(net, ip->tclass);
+  if (!superframe && ip->payload_len + kIpv6Hlen < skb->len) {  // a frame's padding
+    const auto extra = static_cast<std::uint32_t>(skb->len - ip->payload_len - kIpv6Hlen);
+    skb->tail -= extra;
+    skb->len -= extra;
+  }
+  if (ip->daddr.is_multicast()) {
+    snmp(net, Snmp::Ip6InMcastPkts);
+    snmp(net, Snmp::Ip6InMcastOctets, skb->len);
+    if (!ipv6_chk_mcast_addr(dev, ip->daddr))
+      return rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
+  } else if (!ipv6_chk_addr(net, ip->daddr, nullptr, 0)) {
+    snmp(net, Snmp::Ip6InAddrErrors);
+    return rx_drop(net, std::move(skb), DropReason::IP_INADDRERRORS);
+  }
+  if (ip->nexthdr == kNexthdrFragment) {
+    snmp(net, Snmp::Ip6ReasmReqds);
+    snmp(net, Snmp::Ip6ReasmFails);
+    return rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
+  }
+  deliver6(net, std::move(skb), dev, *ip);
+}
+
+}  // namespace txp
