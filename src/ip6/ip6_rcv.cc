@@ -5,7 +5,7 @@
 // net/ipv6/icmp.c, icmpv6_rcv().
 // Differs: nothing is forwarded; fragments are not put together again; ICMPv6 errors that come in
 // are not told to sockets; no source filters of groups. Drops (as received packets): OTHERHOST,
-// IPV6DISABLED, IP_INHDR, IP_INADDRERRORS, NOT_SPECIFIED.
+// IPV6DISABLED, IP_INHDR, UNHANDLED_PROTO, IP_INADDRERRORS, NOT_SPECIFIED.
 #include <algorithm>
 
 #include "dev/netdevice.h"
@@ -69,7 +69,9 @@ void ip6_rcv(Net& net, SkbPtr skb, NetDevice& dev) {
                    ((ip->saddr.is_loopback() || ip->daddr.is_loopback()) && !loopback);
   if (bad || (!superframe && ip->payload_len + kIpv6Hlen > skb->len) || !skb_linearize(net, skb)) {
     snmp(net, Snmp::Ip6InHdrErrors);
-    return rx_drop(net, std::move(skb), DropReason::IP_INHDR);
+    const bool other_version = !ip && skb->len >= kIpv6Hlen;
+    return rx_drop(net, std::move(skb),
+                   other_version ? DropReason::UNHANDLED_PROTO : DropReason::IP_INHDR);
   }
   count_ecn(net, ip->tclass);
   if (!superframe && ip->payload_len + kIpv6Hlen < skb->len) {  // a frame's padding
