@@ -105,6 +105,40 @@ class Explain(unittest.TestCase):
         self.assertEqual(lab.txpath(f"explain udp to {lab.FAR}:53 df do len 972 -j").json["verdict"], "sent")
         self.assertIn("SO_BROADCAST", lab.txpath("explain udp to 10.77.0.255:53").out)
 
+    def test_over_ipv6_the_frames_are_the_kernels(self):
+        lab.sh("""ip netns exec near sysctl -qw net.ipv6.conf.all.disable_ipv6=0 net.ipv6.auto_flowlabels=0 &&
+            ip -n near addr add 2001:db8:77::1/64 dev va nodad &&
+            ip -n near -6 route add 2001:db8:9::/48 via 2001:db8:77::2 mtu 1300 &&
+            ip -n near -6 route add prohibit 2001:db8:66::/48""")
+        lab.sh(f"ip -n near neigh replace 2001:db8:77::2 lladdr {self.mac} dev va nud permanent")
+
+        def kernel(to, size):
+            def run():
+                with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as s:
+                    try:
+                        s.bind(("2001:db8:77::1", 4000))
+                        s.sendto(bytes(size), (to, 53))
+                    except OSError as e:
+                        return errno.errorcode[e.errno]
+            return lab.in_netns("near", run)
+
+        for to, size in (("2001:db8:77::2", 100), ("2001:db8:77::2", 0), ("2001:db8:9::1", 1252),
+                         ("2001:db8:66::1", 100), ("2001:db8:99::1", 100)):
+            lab.frames6(self.sniffer, 0.02)
+            words = f"from [2001:db8:77::1]:4000 to [{to}]:53 len {size}"
+            code = 0 if to.split(":")[2] in ("77", "9") else 1
+            j = self.explain(words, code)
+            self.assertEqual(j["errno"], kernel(to, size), words)
+            self.assertEqual([f["hex"] for f in j["frames"]],
+                             [lab.complete6(f).hex() for f in lab.frames6(self.sniffer)], words)
+        self.assertEqual(j["errno"], "ENETUNREACH")
+        j = self.explain("to [2001:db8:9::1]:53")
+        self.assertEqual(j["flow"]["src"], "2001:db8:77::1")
+        route = next(s for s in j["stages"] if s["stage"] == "ip6_dst_lookup_flow")
+        self.assertEqual(route["out"], {"dev": "va", "gateway": "2001:db8:77::2",
+                                        "src": "2001:db8:77::1", "mtu": 1300})
+        self.assertIn("IPv6", lab.txpath("explain tcp to [2001:db8:9::1]:80").err)
+
     def test_keys_are_the_contracts(self):
         j = self.explain(f"to {lab.FAR}:53 len 100")
         self.assertEqual(list(j), ["flow", "stages", "verdict", "frames", "errno", "reason",

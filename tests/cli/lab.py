@@ -132,6 +132,33 @@ def frames(s, timeout=0.3, protocol=socket.IPPROTO_UDP):
         return got
 
 
+def frames6(s, timeout=0.3):
+    """The IPv6 frames with UDP that came."""
+    got = []
+    s.settimeout(timeout)
+    try:
+        while True:
+            f = s.recv(70000)
+            if f[12:14] == b"\x86\xdd" and f[20] == socket.IPPROTO_UDP:
+                got.append(f)
+                s.settimeout(0.05)
+    except (TimeoutError, socket.timeout):
+        return got
+
+
+def complete6(f):
+    """The frame with the checksum that the device would fill."""
+    udp = bytearray(f[54:])
+    udp[6:8] = bytes(2)
+    pseudo = f[22:54] + len(udp).to_bytes(4, "big") + bytes((0, 0, 0, socket.IPPROTO_UDP))
+    words = pseudo + udp + bytes(len(udp) % 2)
+    total = sum(int.from_bytes(words[i:i + 2], "big") for i in range(0, len(words), 2))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    udp[6:8] = ((~total & 0xffff) or 0xffff).to_bytes(2, "big")
+    return f[:54] + bytes(udp)
+
+
 def udp_socket(netns, bind=None):
     def make_socket():
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
