@@ -137,7 +137,7 @@ class Explain(unittest.TestCase):
         route = next(s for s in j["stages"] if s["stage"] == "ip6_dst_lookup_flow")
         self.assertEqual(route["out"], {"dev": "va", "gateway": "2001:db8:77::2",
                                         "src": "2001:db8:77::1", "mtu": 1300})
-        self.assertIn("IPv6", lab.txpath("explain tcp to [2001:db8:9::1]:80").err)
+        self.assertIn("IPv4 only", lab.txpath("explain tcp to [2001:db8:9::1]:80").err)
 
     def test_keys_are_the_contracts(self):
         j = self.explain(f"to {lab.FAR}:53 len 100")
