@@ -27,8 +27,8 @@ void loop_copy_back(Net& net, const Skb& skb) {
   copy->trace = nullptr;
   born(net);
   TxResult result = TxResult::success();
-  copy = nf_hook(net, NfHook::post_routing, std::move(copy), result);
-  if (copy) static_cast<void>(ip6_mc_loopback(net, std::move(copy)));
+  if (nf_hook(net, NfHook::post_routing, copy, result))
+    static_cast<void>(ip6_mc_loopback(net, std::move(copy)));
 }
 
 }  // namespace

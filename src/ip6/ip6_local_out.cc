@@ -20,8 +20,7 @@ TxResult ip6_local_out(Net& net, SkbPtr skb) {
       .set_payload_len(static_cast<std::uint16_t>(len <= kIpv6MaxPlen ? len : 0));
   skb->protocol = kEthPIpv6;
   TxResult result = TxResult::success();
-  skb = nf_hook(net, NfHook::local_out, std::move(skb), result);
-  if (!skb) return result;
+  if (!nf_hook(net, NfHook::local_out, skb, result)) return result;
   return dst_output(net, std::move(skb));
 }
 

@@ -24,8 +24,7 @@ TxResult ip6_output(Net& net, SkbPtr skb) {
     return TxResult::success();
   }
   TxResult result = TxResult::success();
-  skb = nf_hook(net, NfHook::post_routing, std::move(skb), result);
-  if (!skb) return result;
+  if (!nf_hook(net, NfHook::post_routing, skb, result)) return result;
   return ip6_finish_output(net, std::move(skb));
 }
 
