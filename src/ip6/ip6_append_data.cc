@@ -16,6 +16,15 @@
 #include "wire/ipv6.h"
 
 namespace txp {
+namespace {
+
+// Whether the kernel leaves checksums over IPv6 to that device.
+bool leaves_checksum6(const NetDevice& dev) {
+  const DevFeatures& can = dev.link().features;
+  return can.hw_csum || can.ipv6_csum;
+}
+
+}  // namespace
 
 bool ip6_sk_ignore_df(const Sock& sk) {
   return sk.inet6->pmtudisc < IPV6_PMTUDISC_DO || sk.inet6->pmtudisc == IPV6_PMTUDISC_OMIT;
@@ -74,10 +83,10 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
       ip6_sk_ignore_df(sk) ? std::uint32_t{kIpv6Hlen} + kIpv6MaxPlen : mtu;
   if (cork.length + length > maxnonfragsize - headersize) return too_long();
 
-  IpSummed summed = IpSummed::none;
-  if (transhdrlen != 0 && headersize == kIpv6Hlen && length <= mtu - headersize &&
-      (!more || cork.gso_size != 0) && cork.rt.dev->driver->features().csum)
-    summed = IpSummed::partial;
+  bool one_frame = transhdrlen != 0 && headersize == kIpv6Hlen && length <= mtu - headersize &&
+                   (!more || cork.gso_size != 0);
+  const bool partial = one_frame && cork.rt.dev->driver->features().csum;
+  IpSummed summed = partial ? IpSummed::partial : IpSummed::none;
 
   IovReader from(msg.iov);
   cork.length += length;
@@ -126,6 +135,7 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
     skb = made->get();
     skb->trace = msg.trace;
     skb->ip_summed = summed;
+    skb->csum_for_device = one_frame && leaves_checksum6(*cork.rt.dev);
     skb->dst_pending_confirm = prev == nullptr && (msg.flags & MSG_CONFIRM) != 0;
     skb->tx_flags = std::exchange(cork.tx_flags, std::uint8_t{0});
     skb->tskey = std::exchange(tskey, 0U);
@@ -147,6 +157,7 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
     transhdrlen = 0;
     exthdrlen = 0;
     summed = IpSummed::none;
+    one_frame = false;
     cork.queue.push_back(std::move(*made));
   }
   return {};
