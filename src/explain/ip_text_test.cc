@@ -163,7 +163,8 @@ TEST_F(IpText, RulesAsIpPrintsThem) {
   for (const char* rule : {"from 2001:db8::/32 lookup 100", "to 2001:db8::1 prohibit",
                            "ipproto udp dport 53 lookup 7", "tos 0x10 lookup 8"})
     EXPECT_TRUE(ns_.sh(std::string("ip -6 rule add ") + rule)) << rule;
-  expect_same(MessageType::new_rule, "ip -4 rule; ip -6 rule", "( \\[detached\\]| \\[unresolved\\])");
+  expect_same(MessageType::new_rule, "ip -4 rule; ip -6 rule",
+              "( \\[detached\\]| \\[unresolved\\])");
 }
 
 TEST_F(IpText, NeighboursAsIpPrintsThem) {
