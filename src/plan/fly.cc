@@ -85,8 +85,10 @@ std::size_t fly_run(Net& net, Sock& sk, const SockAddr4* to, std::span<const iov
   if (plan->parts > 1) [[unlikely]] {
     sent = fly_fragments(net, cpu, sk, *plan, run.first(1), len, code) ? 1 : 0;
   } else {
+    // What loops back is received before the next is sent: an error about it comes in between.
+    const bool loops = (plan->skb.dev->flags() & kIffLoopback) != 0;
     std::size_t n = 1;
-    while (n < run.size() && run[n].iov_len - 1 < plan->max_payload) ++n;
+    while (n < run.size() && !loops && run[n].iov_len - 1 < plan->max_payload) ++n;
     sent = fly(net, cpu, sk, *plan, run.first(n), code);
   }
   after_send(net, cpu);

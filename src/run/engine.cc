@@ -279,7 +279,7 @@ std::optional<NamedObject> RunEngine::gate(Net& n, const Skb& skb) const {
   if (rt.hoplimit != 0 && skb.sk != nullptr && skb.sk->uc_ttl == -1)
     return refuse(Fallback::ROUTE_TTL, {"route", "hoplimit " + std::to_string(rt.hoplimit)});
   if (rt.gateway_is_v6) return std::nullopt;  // the walk says unknown
-  if (loopback) return std::nullopt;          // it has no neighbours
+  if ((rt.dev->flags() & (kIffLoopback | kIffNoarp)) != 0) return std::nullopt;  // nobody to ask
   const Ip4 next_hop =
       rt.gateway.is_zero() ? Ipv4View(skb.head + skb.network_header).daddr() : rt.gateway;
   const Neighbour* neigh = n.neigh->lookup(*rt.dev, next_hop);

@@ -16,6 +16,7 @@
 #include "socket/error_queue.h"
 #include "socket/put_cmsg.h"
 #include "socket/sock.h"
+#include "socket/timestamping.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
 
@@ -103,7 +104,9 @@ void ip_icmp_error(Sock& sk, const Skb& about, int code, std::uint16_t port, std
   e.addr = inner_daddr;
   e.port = port;
   e.has_packet = true;
-  e.info.tstamp = sk.net.clock.wall();
+  // What comes in is stamped for those who asked for it.
+  if (sk.flag(SockFlag::rcvtstamp) || (sk.tsflags & SOF_TIMESTAMPING_RX_SOFTWARE) != 0)
+    e.info.tstamp = sk.net.clock.wall();
   e.info.ifindex = about.dev->ifindex;
   e.info.saddr = ip.saddr();
   e.info.daddr = ip.daddr();

@@ -68,7 +68,6 @@ class NamespaceAuthor {
         {"127.0.0.9/32 dev lo", "127.0.0.9", 3},
         {"10.77.0.1/32 dev vc", "10.77.0.1", 3},
         {"10.77.0.1/16 dev va", "10.77.0.1", 3},
-        {"10.77.0.2/32 dev lo", "10.77.0.2", 2},
         {"240.0.0.1/24 dev va", "240.0.0.1", 2},
         {"0.1.2.3/24 dev va", "0.1.2.3", 2},
         {"10.86.0.1/0 dev vc", "10.86.0.1", 1},
@@ -144,12 +143,14 @@ class NamespaceAuthor {
         {"192.168.7.9", "va"}, {"172.16.0.4", "vc"},  {"172.16.0.9", "va"},  {"10.82.0.2", "va"},
     };
     for (const auto& [addr, dev] : kOnLink) {
-      if (string_view(dev) == "mv0" && !d_.macvlan) continue;
-      if (!rnd_.percent(string_view(addr) == "10.77.0.2" ? 50 : 30)) continue;
+      // ARP that a device below mv0 drops is counted there and seen nowhere, so there is none.
+      const bool mv0 = string_view(dev) == "mv0";
+      if (mv0 && !d_.macvlan) continue;
+      if (!mv0 && !rnd_.percent(string_view(addr) == "10.77.0.2" ? 50 : 30)) continue;
       const char* state = rnd_.pick(
           {"permanent", "permanent", "permanent", "noarp", "stale", "reachable", "delay", "probe"});
       setup(fmt::format("ip neigh add {} lladdr 02:00:00:00:00:{:02x} dev {} nud {}{}", addr,
-                        rnd_.between(1, 9), dev, state,
+                        rnd_.between(1, 9), dev, mv0 ? "permanent" : state,
                         rnd_.pick({"", "", "", "", " router", " extern_learn"})));
     }
   }
