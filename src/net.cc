@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dev/fdb.h"
 #include "dev/netdevice.h"
 #include "ip/ip_input.h"
 #include "neigh/neighbour.h"
@@ -58,6 +59,7 @@ Net::Net(const Options& options)
       rules6(std::make_unique<FibRules>(*this, FibRules::Family::inet6)),
       fib6(std::make_unique<Fib6Tables>(*this)),
       neigh6(std::make_unique<NeighTable>(*this, NeighTable::Family::inet6)),
+      fdb(std::make_unique<Fdb>(*this)),
       udp(std::make_unique<UdpTable>()),
       frags(std::make_unique<IpFrags>(*this)) {
   ip_id.store(random.u32(), std::memory_order_relaxed);

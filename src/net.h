@@ -35,6 +35,7 @@ struct LatencyTotals;
 class Trace;
 class TraceLog;
 class DevTable;
+class Fdb;
 class FibTables;
 class FibRules;
 class Nexthops;
@@ -53,8 +54,9 @@ struct Cpu {
   unsigned number = 0;  // among its Net's, from 0
   Counters counters;
   SkbPool pool;
-  int xmit_recursion = 0;  // dev_xmit_recursion
-  SkbQueue backlog;        // softnet_data.input_pkt_queue: netif_rx() to run_backlog()
+  int xmit_recursion = 0;                // dev_xmit_recursion
+  TxResult below = TxResult::success();  // what the device under a stacked one answered
+  SkbQueue backlog;  // softnet_data.input_pkt_queue: netif_rx() to run_backlog()
   bool in_backlog = false;
   PlanRecorder* recorder = nullptr;  // of the walk that this thread is in, when one is recorded
   std::shared_ptr<Plans> plans;      // null until the first is kept
@@ -130,6 +132,7 @@ class Net {
   const std::unique_ptr<FibRules> rules6;
   const std::unique_ptr<Fib6Tables> fib6;
   const std::unique_ptr<NeighTable> neigh6;  // nd_tbl
+  const std::unique_ptr<Fdb> fdb;
   const std::unique_ptr<UdpTable> udp;
   const std::unique_ptr<IpFrags> frags;
 

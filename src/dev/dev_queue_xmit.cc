@@ -89,7 +89,7 @@ TxResult xmit_noqueue(Net& net, SkbPtr skb, NetDevice& dev, TxQueue& txq) {
   const bool is_list = chain->next != nullptr;
   chain = xmit_locked(net, cpu, std::move(chain), dev, txq);
   if (!chain) [[likely]]
-    return TxResult::success();
+    return std::exchange(cpu.below, TxResult::success());
   const TxResult rc = drop_noqueue(net, std::move(chain), dev, DropReason::DEV_READY);
   return is_list ? TxResult::success() : rc;
 }
@@ -128,6 +128,11 @@ TxResult dev_queue_xmit(Net& net, SkbPtr skb) {
   std::string_view text;
   if (meets_unknown(net, dev, kind, text))
     return unknown(net, Stage::dev_queue_xmit, std::move(skb), kind, text);
+  // What looks at a frame with a tag beside it sees the tag in the kernel; here it would not.
+  if (skb->vlan_proto != 0 && (dev.nf_egress.get() != nullptr || dev.clsact.get() != nullptr))
+      [[unlikely]]
+    return unknown(net, Stage::dev_queue_xmit, std::move(skb), "filter",
+                   "filters on the egress of " + dev.name() + ", which see a VLAN tag");
   if (dev.nf_egress.get() != nullptr) [[unlikely]] {
     // Its chains see every packet.
     if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr) r->refuse(Walk::netfilter);

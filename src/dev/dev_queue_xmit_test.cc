@@ -105,7 +105,7 @@ struct UnknownCase {
 
 TEST(DevQueueXmit, DevicesThatAreNotTheLastAreUnknown) {
   for (const UnknownCase& c : {UnknownCase{"vxlan", 1, "vxlan d0"},
-                               {"bridge", 1, "bridge d0"},
+                               {"bridge", 1, "bridge d0 (without its attributes)"},
                                {"gre", 778, "gre d0"},
                                {"wireguard", 0xfffe, "wireguard d0"},
                                {"", 32, "ARPHRD type 32 d0"}}) {

@@ -3,17 +3,18 @@
 // Kernel twin: net/core/dev.c (register_netdevice(), unregister_netdevice(), __dev_close()).
 //
 // Differs: a device is known to the engine when it is the last one before the wire (hardware, veth,
-// TAP and their like) or a macvlan. Tunnels, VLANs, bridges, bonds and VRFs, and devices of other
-// hardware types, are marked with `unknown_kind`, and dev_queue_xmit() answers unknown there. A
-// port of a bridge, bond or team sends as a plain device does; a port of a VRF is routed by the
-// VRF's table, so it is unknown too. Drops: what waits on a device that goes down or away
-// (QUEUE_PURGE; neighbours: NEIGH_FAILED).
+// TAP and their like) or one that sends through another (drivers/stacked.h). Bonds, VRFs and other
+// tunnels are marked with `unknown_kind`, and dev_queue_xmit() answers unknown there. A port of a
+// bridge, bond or team sends as a plain device does; a port of a VRF is routed by the VRF's table,
+// so it is unknown too. Drops: what waits on a device that goes down or away (QUEUE_PURGE;
+// neighbours: NEIGH_FAILED).
 #include <algorithm>
 #include <map>
 #include <utility>
 
 #include "dev/netdevice.h"
 #include "drivers/null.h"
+#include "drivers/stacked.h"
 #include "neigh/neighbour.h"
 #include "net.h"
 #include "netfilter/nf_hook.h"
@@ -36,7 +37,9 @@ bool last_device(const Link& link) {
 }
 
 // A device whose driver hands on to another device of this namespace.
-bool stacked_here(const Link& link) { return link.kind == "macvlan" && !link.peer_in_other_netns; }
+bool stacked_here(const Link& link) {
+  return is_stacked(link) && !link.peer_in_other_netns && stacked_unknown(link).empty();
+}
 
 }  // namespace
 
@@ -165,7 +168,12 @@ void DevTable::judge_kind(NetDevice& dev) {
   if (!last_device(link) && !stacked_here(link)) {
     what = link.kind.empty() ? "ARPHRD type " + std::to_string(link.type) : link.kind;
     what += " " + link.name;
-    if (link.kind == "macvlan") what += " on a device of another namespace";
+    if (is_stacked(link)) {
+      const std::string why = stacked_unknown(link);
+      what += link.peer_in_other_netns ? " on a device of another namespace"
+              : why.empty()            ? ""
+                                       : " (" + why + ")";
+    }
   } else if (link.master != 0) {
     const NetDevice* master = owned(link.master);
     if (master != nullptr && master->link().kind == "vrf")

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "dev/link_info.h"
 #include "wire/ip4.h"
 #include "wire/ip6.h"
 
@@ -30,6 +32,8 @@ struct DevFeatures {
   bool gso_udp_l4 = false;  // NETIF_F_GSO_UDP_L4, tx-udp-segmentation
   bool frag_list = false;   // NETIF_F_FRAGLIST
   bool lltx = false;        // NETIF_F_LLTX: no transmit lock
+  bool vlan_ctag = false;   // NETIF_F_HW_VLAN_CTAG_TX, tx-vlan-hw-insert
+  bool vlan_stag = false;   // NETIF_F_HW_VLAN_STAG_TX, tx-vlan-stag-hw-insert
   friend bool operator==(const DevFeatures&, const DevFeatures&) = default;
 };
 
@@ -46,10 +50,14 @@ struct Link {
   std::uint32_t real_num_tx_queues = 0;  // in use (/sys/class/net/DEV/queues); 0: not known, all
   std::uint32_t gso_max_size = 65536;
   std::uint32_t gso_max_segs = 65535;
-  int master = 0;                    // ifindex of the bridge, bond or VRF; 0: none
-  int peer_ifindex = 0;              // IFLA_LINK
-  bool peer_in_other_netns = false;  // IFLA_LINK_NETNSID given
-  std::uint32_t macvlan_mode = 0;    // IFLA_MACVLAN_MODE: MACVLAN_MODE_*
+  int master = 0;                                 // ifindex of the bridge, bond or VRF; 0: none
+  int peer_ifindex = 0;                           // IFLA_LINK
+  bool peer_in_other_netns = false;               // IFLA_LINK_NETNSID given
+  int peer_netnsid = -1;                          // IFLA_LINK_NETNSID
+  std::uint32_t macvlan_mode = 0;                 // IFLA_MACVLAN_MODE: MACVLAN_MODE_*
+  std::shared_ptr<const LinkInfo> info;           // of kinds that have one; null: none
+  std::shared_ptr<const BridgePort> bridge_port;  // of a bridge's port
+  std::vector<BridgeVlan> bridge_vlans;           // of a bridge or its port, where it filters
   MacAddr address;
   MacAddr broadcast = MacAddr::broadcast();
   bool carrier = true;
@@ -58,6 +66,12 @@ struct Link {
   bool has_xdp = false;
   DevFeatures features;
   std::vector<std::vector<std::uint32_t>> xps_cpus;  // by queue, mask words; empty: no XPS
+
+  // What `info` says when it is of this kind; else null.
+  template <typename Info>
+  const Info* as() const {
+    return info ? std::get_if<Info>(info.get()) : nullptr;
+  }
 };
 
 // `ip addr`: one address of an interface.

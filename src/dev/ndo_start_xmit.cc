@@ -63,7 +63,8 @@ NetdevTx start(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
   if (dev.driver->ndo_start_xmit(net, dev, txq.index, skb, more) != NetdevTx::ok) [[unlikely]]
     return NetdevTx::busy;
   Cpu& cpu = net.this_cpu();
-  txq.count_sent(cpu.number, 1, len);
+  if (!dev.features.counts) [[likely]]
+    txq.count_sent(cpu.number, 1, len);
   cpu.counters.delivered.add();
   if (began != 0) [[unlikely]]
     driver_took(net, began);
@@ -73,20 +74,42 @@ NetdevTx start(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
 [[gnu::cold]] NetdevTx start_traced(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq,
                                     bool more) {
   Trace* const trace = telling(skb->trace);
-  Frames frames;
-  if (!dev.features.stacked) frames = wire_frames(net, *skb);
+  Frames frames = wire_frames(net, *skb);
+  if (dev.features.stacked) {
+    for (auto& bytes : std::exchange(frames, {}))
+      trace->inner_frame(dev.link(), skb->layer, std::move(bytes));
+  }
+  const std::uint8_t layer = skb->layer;
   const NetdevTx result = start(net, skb, dev, txq, more);
   if (result != NetdevTx::ok) {
     trace->result(Stage::ndo_start_xmit, "busy");
     return result;
   }
-  for (auto& bytes : frames) trace->frame(dev.link(), std::move(bytes));
+  for (auto& bytes : frames) trace->frame(dev.link(), layer, std::move(bytes));
+  return result;
+}
+
+// The tag that the device would insert goes into the frame here; the device counts without it.
+[[gnu::cold]] NetdevTx start_tagged(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq,
+                                    bool more) {
+  const std::uint32_t len = skb->len;
+  if (!vlan_push_inside(net, skb)) {
+    delivered(net);
+    drop_taken(net, dev, std::move(skb), DropReason::NOMEM);
+    return NetdevTx::ok;
+  }
+  const std::uint32_t more_bytes = skb->len - len;
+  const NetdevTx result = ndo_start_xmit(net, skb, dev, txq, more);
+  if (result == NetdevTx::ok && !dev.features.counts)
+    txq.count_sent(net.this_cpu().number, 0, std::uint64_t{0} - more_bytes);
   return result;
 }
 
 }  // namespace
 
 NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
+  if (skb->vlan_proto != 0 && !dev.features.stacked) [[unlikely]]
+    return start_tagged(net, skb, dev, txq, more);
   if (telling(skb->trace) != nullptr) [[unlikely]]
     return start_traced(net, skb, dev, txq, more);
   return start(net, skb, dev, txq, more);
@@ -95,8 +118,38 @@ NetdevTx ndo_start_xmit(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, boo
 void drop_taken(Net& net, NetDevice& dev, SkbPtr skb, DropReason reason) {
   const std::size_t queue = skb->queue_mapping < dev.tx.size() ? skb->queue_mapping : 0;
   dev.tx[queue]->tx_dropped.fetch_add(1, std::memory_order_relaxed);
+  end_taken(net, std::move(skb), reason);
+}
+
+void end_taken(Net& net, SkbPtr skb, DropReason reason) {
   delivered(net, ~std::uint64_t{0});  // minus one
   drop(net, Stage::ndo_start_xmit, std::move(skb), reason);
+}
+
+void unknown_taken(Net& net, SkbPtr skb, std::string text) {
+  NamedObject what;
+  what.kind = "device";
+  what.text = std::move(text);
+  tell_unknown(net, Stage::ndo_start_xmit, skb->trace, std::move(what));
+  end_taken(net, std::move(skb), DropReason::TXPATH_UNKNOWN);
+}
+
+void dev_tx_add(Net& net, NetDevice& dev, unsigned queue, std::uint64_t bytes) {
+  dev.tx[queue]->count_sent(net.this_cpu().number, 1, bytes);
+}
+
+void begin_layer(Skb& skb) {
+  if (skb.layer < 0xff) ++skb.layer;
+  if (Trace* trace = telling(skb.trace); trace != nullptr) trace->layer(skb.layer);
+}
+
+TxResult xmit_below(Net& net, SkbPtr skb, NetDevice& lower) {
+  born(net);  // it has left its device and begins on the next (docs/decisions/0004)
+  begin_layer(*skb);
+  skb->dev = &lower;
+  const TxResult result = dev_queue_xmit(net, std::move(skb));
+  net.this_cpu().below = result;
+  return result;
 }
 
 void hold_taken(Net& net, NetDevice& dev, std::uint64_t n) {

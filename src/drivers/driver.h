@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "skb/skb.h"
 
 namespace txp {
@@ -24,6 +25,7 @@ struct DriverFeatures {
   bool frag_list = false;   // takes skbs with a frag_list
   bool lltx = false;        // needs no transmit lock (NETIF_F_LLTX)
   bool stacked = false;     // hands frames on to another device of this Net
+  bool counts = false;      // counts tx_packets and tx_bytes itself (dev_tx_add())
   bool sync = false;        // ends every frame before ndo_start_xmit() returns
   bool batch = false;       // wants several packets a doorbell (byte queue limits in the kernel)
 };
@@ -50,6 +52,16 @@ class Driver {
 // The driver lost a frame that it had taken: ends it with `reason` and takes it back from what
 // ndo_start_xmit() counted as delivered.
 void drop_taken(Net& net, NetDevice& dev, SkbPtr skb, DropReason reason);
+// The same without counting tx_dropped, as devices do that only lose their interest in a frame.
+void end_taken(Net& net, SkbPtr skb, DropReason reason);
+// The engine does not do what this device would do with a frame that it has taken: names `text`.
+void unknown_taken(Net& net, SkbPtr skb, std::string text);
+// One frame of `bytes` left by `queue`.
+void dev_tx_add(Net& net, NetDevice& dev, unsigned queue, std::uint64_t bytes);
+// For devices on devices: from here on `skb` walks another layer.
+void begin_layer(Skb& skb);
+// Hands a taken frame on to `lower`; its answer is also what the sender hears.
+TxResult xmit_below(Net& net, SkbPtr skb, NetDevice& lower);
 // `n` taken frames are held back by the driver for longer than the call: they count as queued until
 // release_taken(), after which they are sent or dropped as taken.
 void hold_taken(Net& net, NetDevice& dev, std::uint64_t n);

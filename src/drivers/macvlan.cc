@@ -4,16 +4,14 @@
 // Kernel twin: drivers/net/macvlan.c, macvlan_start_xmit(), macvlan_queue_xmit().
 // Differs: in bridge mode a frame for a macvlan of this namespace on the same device, which the
 // kernel delivers there, is unknown, and broadcasts are not copied to them; macvlans of other
-// namespaces are not seen, so a frame for one of them is taken to leave. What the lower device
-// answers does not reach the sender.
+// namespaces are not seen, so a frame for one of them is taken to leave.
 // Drops: DEV_READY when the lower device is gone; TXPATH_UNKNOWN.
-#include "drivers/macvlan.h"
+#include "drivers/stacked.h"
 
 #include <linux/if_link.h>
 
 #include "dev/netdevice.h"
 #include "net.h"
-#include "observe/trace.h"
 #include "wire/ethernet.h"
 
 namespace txp {
@@ -22,10 +20,15 @@ namespace {
 class MacvlanDriver final : public Driver {
  public:
   DriverFeatures features() const override {
-    return {.csum = true, .gso_udp_l4 = true, .frag_list = true, .lltx = true, .stacked = true};
+    return {.csum = true,
+            .gso_udp_l4 = true,
+            .frag_list = true,
+            .lltx = true,
+            .stacked = true,
+            .counts = true};
   }
 
-  NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned, SkbPtr& skb, bool) override {
+  NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb, bool) override {
     const Link& link = dev.link();
     NetDevice* lower = net.dev->by_index(link.peer_ifindex);
     if (lower == nullptr) {
@@ -34,17 +37,16 @@ class MacvlanDriver final : public Driver {
     }
     if (link.macvlan_mode == MACVLAN_MODE_BRIDGE) {
       if (const NetDevice* port = hash_lookup(net, dev, *skb); port != nullptr) {
-        NamedObject what;
-        what.kind = "device";
-        what.text = "macvlan " + port->name() + ": the frame is for it and stays in this host";
-        tell_unknown(net, Stage::ndo_start_xmit, skb->trace, std::move(what));
-        drop_taken(net, dev, std::move(skb), DropReason::TXPATH_UNKNOWN);
+        unknown_taken(net, std::move(skb),
+                      "macvlan " + port->name() + ": the frame is for it and stays in this host");
         return NetdevTx::ok;
       }
     }
-    born(net);  // it has left this device and begins on the next (docs/decisions/0004)
-    skb->dev = lower;
-    if (const TxResult sent = dev_queue_xmit(net, std::move(skb)); !sent.ok())
+    const std::uint32_t len = skb->len;
+    const TxResult sent = xmit_below(net, std::move(skb), *lower);
+    if (sent.ok() || sent == TxResult::cn())
+      dev_tx_add(net, dev, queue, len);
+    else
       dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
     return NetdevTx::ok;
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "drivers/macvlan.h"
+#include "drivers/stacked.h"
 
 #include <gtest/gtest.h>
 #include <linux/if_link.h>

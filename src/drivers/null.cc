@@ -3,7 +3,7 @@
 
 #include "dev/link.h"
 #include "drivers/loopback.h"
-#include "drivers/macvlan.h"
+#include "drivers/stacked.h"
 #include "net.h"
 
 namespace txp {
@@ -24,7 +24,7 @@ std::unique_ptr<Driver> make_null() { return std::make_unique<NullDriver>(); }
 
 std::unique_ptr<Driver> make_default_driver(const Link& link) {
   if ((link.flags & kIffLoopback) != 0) return make_loopback();
-  return link.kind == "macvlan" ? make_macvlan() : make_null();
+  return is_stacked(link) ? make_stacked(link) : make_null();
 }
 
 }  // namespace txp

@@ -39,6 +39,7 @@ struct ReportObject {
 struct ReportStage {
   Stage stage{};
   std::size_t len = 0;  // bytes as they came to the stage
+  unsigned layer = 0;   // devices on devices above: 1 is the walk below a tunnel, VLAN or bridge
   std::string result;
   std::vector<ReportObject> by;
   std::vector<ReportObject> also;  // looked at, and did not match
@@ -49,6 +50,7 @@ struct ReportFrame {
   std::string dev;
   std::uint16_t link_type = 1;  // ARPHRD_*
   std::vector<std::uint8_t> bytes;
+  unsigned layer = 0;
 };
 
 enum class Verdict : std::uint8_t { sent, dropped, queued, error, unknown };
@@ -79,8 +81,9 @@ struct Explanation {
   std::vector<ReportStage> stages;  // in the order they were walked
   Verdict verdict = Verdict::unknown;
   std::vector<ReportFrame> frames;
-  std::optional<Errno> error;  // of the send call, or of `failed_call`
-  std::string failed_call;     // "bind", "setsockopt(SO_BINDTODEVICE)"; "": the send or none
+  std::vector<ReportFrame> inner_frames;  // as they came to devices that stand on others
+  std::optional<Errno> error;             // of the send call, or of `failed_call`
+  std::string failed_call;  // "bind", "setsockopt(SO_BINDTODEVICE)"; "": the send or none
   std::optional<DropReason> reason;
   std::optional<Stage> dropped_at;  // where the datagram, or a part of it, ended
   std::vector<ReportObject> unknown;

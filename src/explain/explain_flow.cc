@@ -86,7 +86,7 @@ std::optional<Errno> call(Net& net, Sock& sk, const FlowQuestion& q,
 // The source address that the route lookup or the socket chose.
 std::optional<Ip4> source_of(const Explanation& x, const FlowQuestion& q) {
   for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s) {
-    if (s->stage != Stage::ip_route_output_flow) continue;
+    if (s->stage != Stage::ip_route_output_flow || s->layer != 0) continue;
     for (const auto& [key, value] : s->out)
       if (const auto* text = std::get_if<std::string>(&value); key == "src" && text != nullptr)
         if (const auto ip = Ip4::parse(*text); ip && !ip->is_zero()) return ip;
@@ -186,10 +186,15 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
   {
     const RcuReader reader;
     x.stages = report_stages(net, trace);
-    for (const TraceFrame& f : trace.frames()) {
-      const NetDevice* dev = net.dev->by_index(f.ifindex);
-      x.frames.push_back({f.dev, dev != nullptr ? dev->link().type : std::uint16_t{1}, f.bytes});
-    }
+    const auto take = [&net](const std::vector<TraceFrame>& from, std::vector<ReportFrame>& to) {
+      for (const TraceFrame& f : from) {
+        const NetDevice* dev = net.dev->by_index(f.ifindex);
+        to.push_back(
+            {f.dev, dev != nullptr ? dev->link().type : std::uint16_t{1}, f.bytes, f.layer});
+      }
+    };
+    take(trace.frames(), x.frames);
+    take(trace.inner_frames(), x.inner_frames);
   }
   // The first to read the socket's options.
   const Stage reader = q.to6                       ? Stage::udpv6_sendmsg
@@ -208,6 +213,7 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
   std::erase(x.masked, sport);
   if (!x.flow.sport) x.masked.insert(x.masked.begin(), sport);
   mask_frames(x.frames, x.masked);
+  mask_frames(x.inner_frames, x.masked);
   discard_waiting(net);
   return x;
 }

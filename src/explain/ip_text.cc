@@ -349,6 +349,23 @@ std::string ip_text(const In6Addr& a, const DevNames& names) {
   return text;
 }
 
+// As `bridge fdb` prints it.
+std::string ip_text(const FdbEntry& e, const DevNames& names) {
+  constexpr unsigned kNoarp = 0x40;  // NUD_NOARP, NUD_PERMANENT, NUD_REACHABLE
+  constexpr unsigned kPermanent = 0x80;
+  constexpr unsigned kReachable = 0x02;
+  std::string text = e.lladdr.str() + " dev " + dev_text(e.port, names);
+  if (e.vlan != 0) text += fmt::format(" vlan {}", e.vlan);
+  text += " master " + dev_text(e.table, names);
+  if ((e.state & kPermanent) != 0)
+    text += " permanent";
+  else if ((e.state & kNoarp) != 0)
+    text += " static";
+  else if ((e.state & kReachable) == 0 && e.state != 0)
+    text += " stale";
+  return text;
+}
+
 std::string ip_text(const Link& l, const DevNames& names) {
   struct Flag {
     std::uint32_t bit;

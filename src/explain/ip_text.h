@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "dev/fdb.h"
 #include "dev/link.h"
 #include "neigh/neigh_spec.h"
 #include "observe/trace.h"
@@ -33,6 +34,7 @@ std::string ip_text(const InAddr& addr, const DevNames& names);
 // The same of IPv6: `ip -6 -o route show`, `ip -o -6 addr`.
 std::string ip_text(const Route6& route, const DevNames& names);
 std::string ip_text(const In6Addr& addr, const DevNames& names);
+std::string ip_text(const FdbEntry& entry, const DevNames& names);   // `bridge fdb`
 std::string ip_text(const Link& link, const DevNames& names);        // `ip -o link`, first half
 std::string ip_text(const QdiscSpec& qdisc, const DevNames& names);  // `tc qdisc`
 

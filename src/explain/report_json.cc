@@ -39,11 +39,8 @@ Json json(const ReportStage& s) {
     also.push_back(std::move(looked_at));
   }
   // All of them always, so that a script need not ask whether a key is there.
-  return Json{{"stage", name(s.stage)},
-              {"result", s.result},
-              {"by", std::move(by)},
-              {"out", json(s.out)},
-              {"also", std::move(also)}};
+  return Json{{"stage", name(s.stage)}, {"layer", s.layer},   {"result", s.result},
+              {"by", std::move(by)},    {"out", json(s.out)}, {"also", std::move(also)}};
 }
 
 std::string hex(const std::vector<std::uint8_t>& bytes) {
@@ -74,9 +71,13 @@ std::string explanation_json(const Explanation& x) {
   Json j{{"flow", std::move(flow)}, {"stages", Json::array()}};
   for (const ReportStage& s : x.stages) j["stages"].push_back(json(s));
   j["verdict"] = name(x.verdict);
-  j["frames"] = Json::array();
-  for (const ReportFrame& f : x.frames)
-    j["frames"].push_back(Json{{"dev", f.dev}, {"len", f.bytes.size()}, {"hex", hex(f.bytes)}});
+  const auto list = [](const std::vector<ReportFrame>& frames) {
+    Json all = Json::array();
+    for (const ReportFrame& f : frames)
+      all.push_back(Json{{"dev", f.dev}, {"len", f.bytes.size()}, {"hex", hex(f.bytes)}});
+    return all;
+  };
+  j["frames"] = list(x.frames);
   j["errno"] = or_null(x.error, [](Errno e) { return e.name(); });
   j["reason"] = or_null(x.reason, [](DropReason r) { return name(r); });
   j["dropped_at"] = or_null(x.dropped_at, [](Stage s) { return name(s); });
@@ -85,6 +86,7 @@ std::string explanation_json(const Explanation& x) {
   j["masked"] = x.masked;
   const std::string change = smallest_change(x);
   j["change"] = change.empty() ? Json(nullptr) : Json(change);
+  if (!x.inner_frames.empty()) j["inner_frames"] = list(x.inner_frames);
   if (!x.failed_call.empty()) j["failed_call"] = x.failed_call;
   // Names of devices and files come from outside: bytes that are no UTF-8 are replaced.
   return j.dump(-1, ' ', false, Json::error_handler_t::replace);

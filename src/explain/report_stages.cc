@@ -60,6 +60,12 @@ struct ToReport {
     r.fields.emplace_back("handle", fmt::format("{:x}:", o.handle >> 16));
     return r;
   }
+  ReportObject operator()(const FdbEntry& o) const {
+    ReportObject r{"fdb", {}, ip_text(o, names)};
+    r.fields.emplace_back("lladdr", o.lladdr.str());
+    add(r.fields, "dev", names(o.port));
+    return r;
+  }
   ReportObject operator()(const Link& o) const {
     return {"link", {{"dev", o.name}, {"mtu", std::int64_t{o.mtu}}}, ip_text(o, names)};
   }
@@ -84,6 +90,7 @@ std::vector<ReportStage> report_stages(const Net& net, const Trace& trace) {
     ReportStage& s = stages.emplace_back();
     s.stage = t.stage;
     s.len = t.len;
+    s.layer = t.layer;
     s.result = t.result;
     for (const Deciding& d : t.by) s.by.push_back(std::visit(to_report, d));
     for (const Deciding& d : t.also) s.also.push_back(std::visit(to_report, d));

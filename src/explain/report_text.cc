@@ -45,20 +45,25 @@ const FieldValue* field(const Fields& fields, std::string_view key) {
   return nullptr;
 }
 
+// A walk below another one stands further in.
+std::string indent(unsigned layer) { return std::string(std::size_t{4} * layer, ' '); }
+
 std::string objects(const std::vector<ReportObject>& list, const Paint& paint,
-                    std::string_view prefix, bool detailed) {
+                    std::string_view prefix, bool detailed, unsigned layer) {
   std::string text;
   for (const ReportObject& o : list) {
-    text += fmt::format("      {} {}{}\n", paint(kDim, fmt::format("{:<9}", o.kind)), prefix,
-                        object_line(o));
+    text += fmt::format("{}      {} {}{}\n", indent(layer),
+                        paint(kDim, fmt::format("{:<9}", o.kind)), prefix, object_line(o));
     if (detailed)
-      for (const std::string& d : o.detail) text += fmt::format("                {}\n", d);
+      for (const std::string& d : o.detail)
+        text += fmt::format("{}                {}\n", indent(layer), d);
   }
   return text;
 }
 
 std::string stage_text(const ReportStage& s, Detail detail, const Paint& paint) {
-  std::string line = fmt::format("  {}", paint(kBold, fmt::format("{:<22}", name(s.stage))));
+  std::string line =
+      fmt::format("{}  {}", indent(s.layer), paint(kBold, fmt::format("{:<22}", name(s.stage))));
   if (detail == Detail::detailed) line += fmt::format(" {:>5} B", s.len);
   const bool bad = s.result == "drop" || s.result == "error";
   if (s.result != "ok")
@@ -67,8 +72,8 @@ std::string stage_text(const ReportStage& s, Detail detail, const Paint& paint) 
   while (line.ends_with(' ')) line.pop_back();
   line += '\n';
   const bool detailed = detail == Detail::detailed;
-  line += objects(s.by, paint, "", detailed);
-  if (detailed) line += objects(s.also, paint, "no match: ", detailed);
+  line += objects(s.by, paint, "", detailed, s.layer);
+  if (detailed) line += objects(s.also, paint, "no match: ", detailed, s.layer);
   return line;
 }
 
@@ -218,6 +223,9 @@ std::string explanation_text(const Explanation& x, Detail detail, bool colour) {
     if (detail != Detail::summary || decided) text += stage_text(s, detail, paint);
   }
   if (detail == Detail::detailed) {
+    for (const ReportFrame& f : x.inner_frames)
+      text += fmt::format("  inner frame on {}, {} bytes: {}\n{}", f.dev, f.bytes.size(),
+                          frame_line(f), hexdump(f.bytes));
     for (std::size_t i = 0; i < x.frames.size(); ++i)
       text += fmt::format("  frame {} on {}, {} bytes: {}\n{}", i + 1, x.frames[i].dev,
                           x.frames[i].bytes.size(), frame_line(x.frames[i]),

@@ -14,7 +14,8 @@
 namespace txp {
 namespace {
 constexpr std::size_t kLinkHeadroom = 16;  // LL_RESERVED_SPACE() of Ethernet
-}
+constexpr std::size_t kVlanHeadroom = 32;  // and of a tag
+}  // namespace
 
 TxResult ip_finish_output2(Net& net, SkbPtr skb) {
   enter(net, Stage::ip_finish_output2, *skb);
@@ -28,14 +29,9 @@ TxResult ip_finish_output2(Net& net, SkbPtr skb) {
   }
   snmp(net, Snmp::IpOutTransmits);
   snmp(net, Snmp::IpExtOutOctets, skb->len);
-  if (skb->headroom() < kLinkHeadroom) {
-    SkbPtr roomy = skb_copy(net, *skb, kLinkHeadroom);
-    if (!roomy) {
-      drop(net, Stage::ip_finish_output2, std::move(skb), DropReason::NOMEM);
-      return TxResult::error(ENOMEM);
-    }
-    if (skb->sk != nullptr) skb_set_owner_w(*roomy, *skb->sk);
-    free_skb(std::exchange(skb, std::move(roomy)));
+  if (!skb_cow_head(net, skb, rt.dev->link().info ? kVlanHeadroom : kLinkHeadroom)) {
+    drop(net, Stage::ip_finish_output2, std::move(skb), DropReason::NOMEM);
+    return TxResult::error(ENOMEM);
   }
   if (rt.gateway_is_v6)
     return unknown(net, Stage::ip_finish_output2, std::move(skb), "route",

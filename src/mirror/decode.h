@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/result.h"
+#include "dev/fdb.h"
 #include "dev/link.h"
 #include "mirror/message.h"
 #include "neigh/neigh_spec.h"
@@ -32,6 +34,14 @@ struct LinkFeatures {
 struct LinkXps {
   int ifindex = 0;
   std::vector<std::vector<std::uint32_t>> cpus;
+};
+
+// RTM_NEWLINK of AF_BRIDGE: what a bridge keeps of itself or of a port.
+struct BridgeSide {
+  int ifindex = 0;
+  int master = 0;
+  std::optional<BridgePort> port;
+  std::optional<std::vector<BridgeVlan>> vlans;
 };
 
 // RTM_NEWMULTICAST of AF_INET, and of AF_INET6.
@@ -89,7 +99,7 @@ struct PathObstacle {
   friend bool operator==(const PathObstacle&, const PathObstacle&) = default;
 };
 
-// A message that says nothing about the send path (another family, a bridge's FDB).
+// A message that says nothing about the send path (another family).
 struct Irrelevant {};
 
 struct Decoded {
@@ -97,7 +107,7 @@ struct Decoded {
                QdiscSpec, ClassSpec, FilterSpec, McGroup, LinkFeatures, LinkXps, SysctlValue,
                NftTable, NftChain, NftRule, NftSetSpec, NftElemsSpec, NftObjectSpec, XfrmPolicy,
                ForeignHook, EgressHook, PathObstacle, In6Addr, Route6, RouteException6, FibRule6,
-               McGroup6, AddrLabel>
+               McGroup6, AddrLabel, FdbEntry, BridgeSide>
       what;
   bool deleted = false;           // the object went
   std::uint16_t nlmsg_flags = 0;  // NLM_F_REPLACE, NLM_F_APPEND of a notification

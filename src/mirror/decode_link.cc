@@ -12,6 +12,7 @@
 
 #include "mirror/attrs.h"
 #include "mirror/decode.h"
+#include "mirror/decode_link_info.h"
 
 namespace txp {
 
@@ -32,13 +33,34 @@ MacAddr mac_of(Bytes b) {
   return mac;
 }
 
+Result<Decoded> decode_bridge_side(int ifindex, Bytes attrs) {
+  if (ifindex <= 0) return fail("no interface index");
+  Attrs<IFLA_MAX> a(attrs, "link");
+  BridgeSide side;
+  side.ifindex = ifindex;
+  if (auto v = a.u32(IFLA_MASTER)) side.master = static_cast<int>(*v & 0x7fffffff);
+  if (auto v = a.raw(IFLA_PROTINFO)) {
+    auto port = decode_bridge_port(*v);
+    if (!port) return std::unexpected(port.error());
+    side.port = *port;
+  }
+  if (auto v = a.raw(IFLA_AF_SPEC)) {
+    auto vlans = decode_bridge_vlans(*v);
+    if (!vlans) return std::unexpected(vlans.error());
+    side.vlans = std::move(*vlans);
+  }
+  if (!a.error().empty()) return fail(a.error());
+  return Decoded{.what = std::move(side)};
+}
+
 }  // namespace
 
 Result<Decoded> decode_link(Bytes bytes) {
   ifinfomsg h{};
   const std::uint8_t* rest = take_header(bytes, h);
   if (rest == nullptr) return fail("cut short");
-  if (h.ifi_family != AF_UNSPEC) return Decoded{};  // a bridge port's or IPv6's side of a link
+  if (h.ifi_family == AF_BRIDGE) return decode_bridge_side(h.ifi_index, bytes.subspan(sizeof h));
+  if (h.ifi_family != AF_UNSPEC) return Decoded{};  // IPv6's side of a link
   if (h.ifi_index <= 0) return fail("no interface index");
   Attrs<IFLA_MAX> a(bytes.subspan(sizeof h), "link");
   Link l;
@@ -55,6 +77,7 @@ Result<Decoded> decode_link(Bytes bytes) {
   if (auto v = a.u32(IFLA_MASTER)) l.master = static_cast<int>(*v & 0x7fffffff);
   if (auto v = a.u32(IFLA_LINK)) l.peer_ifindex = static_cast<int>(*v & 0x7fffffff);
   l.peer_in_other_netns = a.has(IFLA_LINK_NETNSID);
+  if (auto v = a.u32(IFLA_LINK_NETNSID)) l.peer_netnsid = static_cast<int>(*v);
   if (auto v = a.raw(IFLA_ADDRESS)) l.address = mac_of(*v);
   if (auto v = a.raw(IFLA_BROADCAST)) l.broadcast = mac_of(*v);
   if (auto v = a.u8(IFLA_CARRIER)) l.carrier = *v != 0;
@@ -72,6 +95,17 @@ Result<Decoded> decode_link(Bytes bytes) {
       Attrs<IFLA_MACVLAN_MAX> macvlan(*data, "macvlan");
       l.macvlan_mode = macvlan.u32(IFLA_MACVLAN_MODE).value_or(0);
       if (!macvlan.error().empty()) return fail(macvlan.error());
+    }
+    if (auto data = info.raw(IFLA_INFO_DATA)) {
+      auto made = decode_link_info(l.kind, *data);
+      if (!made) return std::unexpected(made.error());
+      l.info = std::move(*made);
+    }
+    if (auto data = info.raw(IFLA_INFO_SLAVE_DATA);
+        data && info.text(IFLA_INFO_SLAVE_KIND) == "bridge") {
+      auto port = decode_bridge_port(*data);
+      if (!port) return std::unexpected(port.error());
+      l.bridge_port = std::make_shared<const BridgePort>(*port);
     }
     if (!info.error().empty()) return fail(info.error());
   }
@@ -109,7 +143,7 @@ Result<Decoded> decode_features(Bytes bytes) {
     std::string_view name;
     bool DevFeatures::* member;
   };
-  static constexpr std::array<Named, 7> kNamed{{
+  static constexpr std::array<Named, 9> kNamed{{
       {"tx-scatter-gather", &DevFeatures::sg},
       {"tx-checksum-ip-generic", &DevFeatures::hw_csum},
       {"tx-checksum-ipv4", &DevFeatures::ip_csum},
@@ -117,6 +151,8 @@ Result<Decoded> decode_features(Bytes bytes) {
       {"tx-udp-segmentation", &DevFeatures::gso_udp_l4},
       {"tx-scatter-gather-fraglist", &DevFeatures::frag_list},
       {"tx-lockless", &DevFeatures::lltx},
+      {"tx-vlan-hw-insert", &DevFeatures::vlan_ctag},
+      {"tx-vlan-stag-hw-insert", &DevFeatures::vlan_stag},
   }};
   std::string error;
   const bool whole = for_each_attr(*bits, [&](const nlattr& bit) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// RTM_NEWNEIGH of AF_INET and AF_INET6. Kernel twin: net/core/neighbour.c (neigh_fill_info(),
-// pneigh_fill_info()).
+// RTM_NEWNEIGH of AF_INET, AF_INET6 and, of forwarding databases, AF_BRIDGE. Kernel twins:
+// net/core/neighbour.c (neigh_fill_info(), pneigh_fill_info()), net/bridge/br_fdb.c
+// (fdb_fill_info()).
 #include <algorithm>
 #include <bit>
 
@@ -11,12 +12,34 @@
 #include "mirror/decode.h"
 
 namespace txp {
+namespace {
+
+// An entry of a forwarding database; of a bridge's when it names a table.
+Result<Decoded> decode_fdb(const ndmsg& h, Bytes attrs) {
+  Attrs<NDA_MAX> a(attrs, "fdb");
+  FdbEntry e;
+  e.port = std::max(h.ndm_ifindex, 0);
+  e.flags = h.ndm_flags;
+  e.state = h.ndm_state;
+  const auto lladdr = a.raw(NDA_LLADDR);
+  if (lladdr && lladdr->size() == 6) std::copy(lladdr->begin(), lladdr->end(), e.lladdr.bytes);
+  if (const auto v = a.u32(NDA_MASTER); v && (h.ndm_flags & NTF_SELF) == 0)
+    e.table = static_cast<int>(*v & 0x7fffffff);
+  e.vlan = a.u16(NDA_VLAN).value_or(0);
+  if (!a.error().empty()) return fail(a.error());
+  if (!lladdr || lladdr->size() != 6) return Decoded{};  // another link layer's
+  if (e.port == 0) return fail("no interface index");
+  return Decoded{.what = e};
+}
+
+}  // namespace
 
 Result<Decoded> decode_neigh(Bytes bytes) {
   ndmsg h{};
   if (take_header(bytes, h) == nullptr) return fail("cut short");
+  if (h.ndm_family == AF_BRIDGE) return decode_fdb(h, bytes.subspan(sizeof h));
   const bool is_v6 = h.ndm_family == AF_INET6;
-  if (h.ndm_family != AF_INET && !is_v6) return Decoded{};  // a bridge's FDB
+  if (h.ndm_family != AF_INET && !is_v6) return Decoded{};
   Attrs<NDA_MAX> a(bytes.subspan(sizeof h), "neighbour");
   NeighSpec n;
   n.ifindex = std::max(h.ndm_ifindex, 0);

@@ -24,6 +24,7 @@ constexpr std::array kOrder{
     MirrorPart::foreign_hooks, MirrorPart::xfrm,        MirrorPart::obstacles,
     MirrorPart::addrs6,        MirrorPart::addrlabels,  MirrorPart::rules6,
     MirrorPart::routes6,       MirrorPart::exceptions6, MirrorPart::multicast6,
+    MirrorPart::bridges,
 };
 static_assert(kOrder.size() == kMirrorPartCount);
 

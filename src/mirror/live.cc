@@ -270,7 +270,7 @@ Result<void> Live::Impl::reread_stale() {
         MirrorPart::nft,        MirrorPart::foreign_hooks, MirrorPart::xfrm,
         MirrorPart::obstacles,  MirrorPart::addrs6,        MirrorPart::rules6,
         MirrorPart::routes6,    MirrorPart::exceptions6,   MirrorPart::multicast6,
-        MirrorPart::addrlabels}) {
+        MirrorPart::addrlabels, MirrorPart::bridges}) {
     if (!mirror.stale(part)) continue;
     if (auto read = reread(part); !read) return read;
   }

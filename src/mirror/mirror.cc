@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <linux/netlink.h>
 
+#include "dev/fdb.h"
 #include "dev/netdevice.h"
 #include "explain/ip_text.h"
 #include "neigh/neighbour.h"
@@ -98,6 +99,7 @@ void Mirror::link_changed(const Link& link, const NetDevice* old) {
   // A link is also announced when its offloads changed, which the message does not tell.
   if (std::ranges::find(featureless_, link.ifindex) == featureless_.end())
     featureless_.push_back(link.ifindex);
+  if (link.kind == "bridge" || link.master != 0) set_stale(bridges, true);
   if (old == nullptr) {
     for (const MirrorPart p : {xps, sysctls, multicast, egress_hooks}) set_stale(p, true);
     for (const MirrorPart p : {addrs6, multicast6}) set_stale(p, true);
@@ -143,6 +145,7 @@ Result<void> Mirror::add(Link&& link, const Decoded& d) {
   link.features = device.features;
   link.features.lltx |= kind_is_lockless(link);
   link.xps_cpus = device.xps_cpus;
+  link.bridge_vlans = device.bridge_vlans;
   link.real_num_tx_queues = device.real_num_tx_queues;
   if (old == nullptr) {
     sysctls_changed_ = true;
@@ -418,6 +421,34 @@ Result<void> Mirror::add(PathObstacle&& o, const Decoded&) {
   return {};
 }
 
+Result<void> Mirror::add(FdbEntry&& e, const Decoded& d) {
+  if (e.table == 0) return {};  // a device's own: the addresses it listens to, a VXLAN's remotes
+  if (gathering(MirrorPart::bridges))
+    fdb_.push_back(e);
+  else if (d.deleted)
+    net_.fdb->remove(e);
+  else
+    net_.fdb->set(e);
+  return {};
+}
+
+Result<void> Mirror::add(BridgeSide&& side, const Decoded& d) {
+  if (following_ && !gathering(MirrorPart::bridges)) {
+    set_stale(MirrorPart::bridges, true);  // its VLANs are not in the notification
+    if (d.deleted) return {};
+  }
+  const NetDevice* dev = net_.dev->by_index(side.ifindex);
+  if (dev == nullptr || d.deleted) return {};
+  Link link = dev->link();
+  if (side.port) link.bridge_port = std::make_shared<const BridgePort>(*side.port);
+  if (side.vlans) {
+    link.bridge_vlans = *side.vlans;
+    devices_[side.ifindex].bridge_vlans = std::move(*side.vlans);
+  }
+  net_.dev->set_link(link);
+  return {};
+}
+
 std::string Mirror::text(const Message& message, const Decoded& decoded) const {
   const DevNames names = dev_names(net_);
   const auto own_words = [&message] {
@@ -483,6 +514,8 @@ std::string Mirror::text(const Message& message, const Decoded& decoded) const {
       if (f.gso_udp_l4) s += " tx-udp-segmentation";
       if (f.frag_list) s += " tx-scatter-gather-fraglist";
       if (f.lltx) s += " tx-lockless";
+      if (f.vlan_ctag) s += " tx-vlan-hw-insert";
+      if (f.vlan_stag) s += " tx-vlan-stag-hw-insert";
       return s;
     }
     std::string operator()(const SysctlValue& x) const {
@@ -508,6 +541,10 @@ std::string Mirror::text(const Message& message, const Decoded& decoded) const {
     std::string operator()(const ForeignHook&) const { return own_words(); }
     std::string operator()(const EgressHook&) const { return own_words(); }
     std::string operator()(const PathObstacle&) const { return own_words(); }
+    std::string operator()(const FdbEntry& x) const { return ip_text(x, names); }
+    std::string operator()(const BridgeSide& x) const {
+      return fmt::format("bridge link {}", names(x.ifindex));
+    }
   };
   return std::visit(Words{names, own_words}, decoded.what);
 }

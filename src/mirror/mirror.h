@@ -46,8 +46,9 @@ enum class MirrorPart : std::uint8_t {
   exceptions6,
   multicast6,
   addrlabels,
+  bridges,  // forwarding databases, ports and VLANs
 };
-inline constexpr std::size_t kMirrorPartCount = 24;
+inline constexpr std::size_t kMirrorPartCount = 25;
 
 // Everything with net.rtnl held. Thread safety: none of its own.
 class Mirror {
@@ -93,6 +94,7 @@ class Mirror {
     std::set<std::uint32_t> mc_groups;
     std::set<std::uint32_t> old_mc_groups;  // from begin() to end()
     DevFeatures features;
+    std::vector<BridgeVlan> bridge_vlans;
     bool has_features = false;
     std::vector<std::vector<std::uint32_t>> xps_cpus;
     std::uint32_t real_num_tx_queues = 0;
@@ -134,6 +136,8 @@ class Mirror {
   Result<void> add(ForeignHook&& hook, const Decoded& d);
   Result<void> add(EgressHook&& hook, const Decoded& d);
   Result<void> add(PathObstacle&& obstacle, const Decoded& d);
+  Result<void> add(FdbEntry&& entry, const Decoded& d);
+  Result<void> add(BridgeSide&& side, const Decoded& d);
   // IPv6 (mirror_ipv6.cc).
   Result<void> add(In6Addr&& addr, const Decoded& d);
   Result<void> add(Route6&& route, const Decoded& d);
@@ -182,6 +186,7 @@ class Mirror {
   std::vector<FibRule> rules_;
   std::vector<NexthopSpec> nexthops_;
   std::vector<NeighSpec> neighs_;
+  std::vector<FdbEntry> fdb_;
 
   // IPv6, as a whole until commit().
   std::vector<In6Addr> addrs6_;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <linux/netfilter.h>
 
+#include "dev/fdb.h"
 #include "dev/netdevice.h"
 #include "mirror/mirror.h"
 #include "neigh/neighbour.h"
@@ -74,6 +75,7 @@ void Mirror::begin(MirrorPart part) {
       obstacles_changed_ = true;
       break;
     case MirrorPart::obstacles: old_path_obstacles_ = std::exchange(path_obstacles_, {}); break;
+    case MirrorPart::bridges: fdb_.clear(); break;
     case MirrorPart::sysctls:
     case MirrorPart::xps: break;
     default: begin_ipv6(part); break;
@@ -89,6 +91,7 @@ void Mirror::end(MirrorPart part) {
     case MirrorPart::routes: end_routes(); break;
     case MirrorPart::exceptions: net_.exceptions->set_all(exceptions_); break;
     case MirrorPart::neighs: end_neighs(); break;
+    case MirrorPart::bridges: net_.fdb->set_all(std::exchange(fdb_, {})); break;
     // Read again now and then: nothing is published unless something changed.
     case MirrorPart::egress_hooks:
       for (auto& [ifindex, device] : devices_)

@@ -97,12 +97,17 @@ void Mirror::commit_ruleset() {
   const std::shared_ptr<const NftProgram> program = nft_compile(net_, nft_, old.get());
   std::vector<NfHookOps> hooks;
   std::vector<const NftBaseChain*> egress;
+  constexpr std::uint32_t kBrLocalOut = 3;  // NF_BR_LOCAL_OUT, NF_BR_POST_ROUTING
+  constexpr std::uint32_t kBrPostRouting = 4;
+  bool bridge_chains = false;
   for (const std::unique_ptr<NftBaseChain>& base : program->base_chains) {
     const NftChain& c = base->spec;
     if (c.family == NFPROTO_NETDEV) {
       if (c.hooknum == kNetdevEgress) egress.push_back(base.get());
       continue;
     }
+    if (c.family == NFPROTO_BRIDGE)
+      bridge_chains |= c.hooknum == kBrLocalOut || c.hooknum == kBrPostRouting;
     if (c.family != NFPROTO_IPV4 && c.family != NFPROTO_INET && c.family != NFPROTO_IPV6) continue;
     NfHookOps ops;
     ops.ipv4 = c.family != NFPROTO_IPV6;
@@ -135,6 +140,7 @@ void Mirror::commit_ruleset() {
     hooks.push_back(std::move(ops));
   }
   commit_egress(std::move(egress), program);
+  net_.nf->bridge_chains.store(bridge_chains, std::memory_order_relaxed);
   net_.nf->set_ruleset(std::move(hooks), program);
 }
 

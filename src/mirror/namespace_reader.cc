@@ -34,6 +34,7 @@ std::string_view what_of(MirrorPart part) {
     case MirrorPart::routes: return "routes";
     case MirrorPart::exceptions: return "cached routes";
     case MirrorPart::neighs: return "neighbours";
+    case MirrorPart::bridges: return "forwarding databases";
     case MirrorPart::qdiscs: return "queueing disciplines";
     case MirrorPart::classes: return "traffic classes";
     case MirrorPart::addrs6: return "IPv6 addresses";
@@ -161,6 +162,7 @@ Result<void> NamespaceReader::read_here(MirrorPart part, const MessageTaker& tak
       six.put_header<ndmsg>()->ndm_family = AF_INET6;
       return dump(six, MessageType::new_neigh, what_of(part), take);
     }
+    case MirrorPart::bridges: return read_bridges(take);
     case MirrorPart::qdiscs: {
       NlRequest r(RTM_GETQDISC, 0);
       r.put_header<tcmsg>()->tcm_family = AF_UNSPEC;
@@ -206,6 +208,33 @@ Result<void> NamespaceReader::read_here(MirrorPart part, const MessageTaker& tak
     case MirrorPart::xps: return read_xps(take);
   }
   return {};
+}
+
+// Only where there is a device that has one: the kernel's dump is a long list otherwise.
+Result<void> NamespaceReader::read_bridges(const MessageTaker& take) {
+  bool any = false;
+  bool filtering = false;
+  const auto links = read_here(MirrorPart::links, [&](const Message& m) -> Result<void> {
+    auto decoded = decode(m);
+    if (!decoded) return std::unexpected(decoded.error());
+    if (const Link* l = std::get_if<Link>(&decoded->what)) {
+      any |= l->kind == "bridge";
+      const auto* bridge = l->as<BridgeInfo>();
+      filtering |= bridge != nullptr && bridge->vlan_filtering;
+    }
+    return {};
+  });
+  if (!links || !any) return links;
+  if (filtering) {
+    NlRequest r(RTM_GETLINK, 0);
+    r.put_header<ifinfomsg>()->ifi_family = AF_BRIDGE;
+    constexpr std::uint32_t kBridgeVlans = 1U << 2;  // RTEXT_FILTER_BRVLAN_COMPRESSED
+    mnl_attr_put_u32(r.header(), IFLA_EXT_MASK, kBridgeVlans);
+    if (auto read = dump(r, MessageType::new_link, "bridges' ports", take); !read) return read;
+  }
+  NlRequest r(RTM_GETNEIGH, 0);
+  r.put_header<ndmsg>()->ndm_family = AF_BRIDGE;
+  return dump(r, MessageType::new_neigh, what_of(MirrorPart::bridges), take);
 }
 
 Result<std::vector<NamespaceReader::Interface>> NamespaceReader::interfaces() {

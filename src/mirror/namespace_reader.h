@@ -46,6 +46,7 @@ class NamespaceReader {
   Result<std::vector<QdiscSpec>> classful_qdiscs();
   Result<void> read_classes(const MessageTaker& take);
   Result<void> read_filters(const MessageTaker& take);
+  Result<void> read_bridges(const MessageTaker& take);
   Result<void> read_multicast(const MessageTaker& take);
   Result<void> read_multicast6(const MessageTaker& take);
   Result<void> read_sysctls(const MessageTaker& take);

@@ -7,6 +7,8 @@
 // Differs: the header is made of the neighbour's one atomic address word, so it needs no seqlock;
 // it is ready from the first packet on (the kernel's first packet fills its cache by the slow way).
 // Drops: NEIGH_HH_FILLFAIL when there is no headroom, which ip_finish_output2() rules out.
+#include "base/byteorder.h"
+#include "drivers/vlan_tag.h"
 #include "neigh/neigh_impl.h"
 #include "observe/trace.h"
 #include "wire/ethernet.h"
@@ -19,6 +21,15 @@ bool dev_hard_header(Skb& skb, const NetDevice& dev, std::uint16_t proto, const 
     return true;
   }
   if (skb.headroom() < kEthHlen) return false;
+  const VlanInfo* vlan = dev.link().as<VlanInfo>();
+  if (vlan != nullptr && !vlan->reorder_hdr) [[unlikely]] {  // vlan_dev_hard_header()
+    if (skb.headroom() < kEthHlen + kVlanHlen) return false;
+    std::uint8_t* tag = skb.push(kVlanHlen);
+    store_be16(tag, vlan_dev_tci(*vlan, skb.priority));
+    store_be16(tag + 2, proto);
+    proto = vlan->proto;
+    skb.protocol = proto;
+  }
   EthernetHeader{dest, dev.link().address, proto}.emit(skb.push(kEthHlen));
   skb.set_mac_header();
   return true;

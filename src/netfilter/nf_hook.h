@@ -2,6 +2,7 @@
 // Netfilter hook points and registration. Kernel twin: net/netfilter/core.c.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -67,6 +68,8 @@ class NfHooks {
 
   // Whether rules may roll dice (numgen, meta random, meta cpu). A report says unknown instead.
   bool chance = true;
+  // Whether the ruleset has chains of family bridge where this host's frames go out.
+  std::atomic<bool> bridge_chains{false};
   NfConntrack conntrack;
 
  private:

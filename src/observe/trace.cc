@@ -21,10 +21,12 @@ void Trace::enter(Stage stage, std::size_t len) {
   s.stage = stage;
   s.at = clock_.now();
   s.len = len;
+  s.layer = layer_;
   stages_.push_back(std::move(s));
 }
 
 void Trace::enter(Stage stage, const Skb& skb) {
+  layer_ = skb.layer;
   enter(stage, skb.len);
   if (latency_ != nullptr) return;
   if (keep_ == 0 || stage < Stage::ip_send_skb) return;  // no headers above
@@ -97,9 +99,14 @@ void Trace::unknown(Stage stage, NamedObject object) {
   if (!known) unknowns_.push_back(std::move(object));
 }
 
-void Trace::frame(const Link& dev, std::vector<std::uint8_t> bytes) {
+void Trace::frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes) {
   if (latency_ != nullptr) return;
-  frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes)});
+  frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes), layer});
+}
+
+void Trace::inner_frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes) {
+  if (latency_ != nullptr) return;
+  inner_frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes), layer});
 }
 
 void Trace::masked(std::string_view field) {

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/errno.h"
+#include "dev/fdb.h"
 #include "dev/link.h"
 #include "neigh/neigh_spec.h"
 #include "path.h"
@@ -54,7 +55,7 @@ struct NexthopSpec {
 };
 
 using Deciding = std::variant<NamedObject, FibRule, Route, NexthopSpec, NeighSpec, InAddr,
-                              QdiscSpec, Link, Route6, In6Addr>;
+                              QdiscSpec, Link, Route6, In6Addr, FdbEntry>;
 
 // A packet as it came to a stage: its first bytes, from the Ethernet header or from the IP header.
 struct TraceBytes {
@@ -67,6 +68,7 @@ struct TraceStage {
   Stage stage;
   Nanos at = 0;
   std::size_t len = 0;
+  std::uint8_t layer = 0;  // devices on devices above it (Skb::layer)
   TraceBytes bytes;
   std::string result = "ok";   // "ok", "accept", "drop", "queued", "error", "unknown", ...
   std::vector<Deciding> by;    // what decided
@@ -80,6 +82,7 @@ struct TraceFrame {
   int ifindex = 0;
   Nanos at = 0;
   std::vector<std::uint8_t> bytes;
+  std::uint8_t layer = 0;
 };
 
 // Thread safety: none, but for hold() and release(); one datagram at a time, by the thread that
@@ -107,8 +110,12 @@ class Trace {
   void dropped(Stage stage, DropReason reason);
   void queued(Stage stage);
   void unknown(Stage stage, NamedObject object);
+  // What is told without a packet at hand is of this layer.
+  void layer(std::uint8_t layer) { layer_ = layer; }
   // A whole frame, as a driver took it.
-  void frame(const Link& dev, std::vector<std::uint8_t> bytes);
+  void frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes);
+  // The same by a device that hands it on to another.
+  void inner_frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes);
   // A random field that the walk chose: "udp.sport", "ip.id".
   void masked(std::string_view field);
 
@@ -119,6 +126,7 @@ class Trace {
 
   const std::vector<TraceStage>& stages() const { return stages_; }
   const std::vector<TraceFrame>& frames() const { return frames_; }
+  const std::vector<TraceFrame>& inner_frames() const { return inner_frames_; }
   const std::vector<NamedObject>& unknowns() const { return unknowns_; }
   const std::vector<std::string>& masked_fields() const { return masked_; }
   struct Drop {
@@ -139,7 +147,9 @@ class Trace {
   std::size_t keep_ = 0;
   std::atomic<int> held_{0};
   std::vector<TraceStage> stages_;
+  std::uint8_t layer_ = 0;
   std::vector<TraceFrame> frames_;
+  std::vector<TraceFrame> inner_frames_;
   std::vector<NamedObject> unknowns_;
   std::vector<std::string> masked_;
   std::vector<Drop> drops_;

@@ -17,6 +17,7 @@
 #include "drivers/af_xdp.h"
 #include "drivers/bell.h"
 #include "drivers/registry.h"
+#include "drivers/stacked.h"
 #include "net.h"
 #include "netfilter/nf_hook.h"
 #include "netfilter/nft_program.h"
@@ -42,11 +43,24 @@ bool takes_ours(const NetDevice& lo) {
   return conf.route_localnet && conf.accept_local;
 }
 
+// VLANs and bridges stay the kernel's: its forwarding database and what counts on the way are its
+// own. A macvlan only passes frames on.
+bool stays_below(const NetDevice& dev) {
+  return is_stacked(dev.link()) && dev.link().kind != "macvlan";
+}
+
 // Devices that the engine can put frames on: the last one before the wire. `lo` is the kernel's,
 // but for tests (--strict).
 bool last_before_wire(const NetDevice& dev, bool strict) {
   if ((dev.flags() & kIffLoopback) != 0) return strict && takes_ours(dev);
-  return dev.unknown_kind.get() == nullptr;
+  return dev.unknown_kind.get() == nullptr && !stays_below(dev);
+}
+
+std::string why_not(const NetDevice& dev) {
+  if (const std::string* kind = dev.unknown_kind.get(); kind != nullptr)
+    return dev.name() + ": " + *kind;
+  if (stays_below(dev)) return dev.name() + ": a " + dev.link().kind + " stays the kernel's";
+  return dev.name() + ": not seen yet";
 }
 
 bool has_capability(unsigned cap) {
@@ -283,11 +297,7 @@ std::optional<RunDevices::Refusal> RunDevices::refuse(const NetDevice& dev) cons
       e->driver.load(std::memory_order_relaxed) == dev.driver.get()) [[likely]]
     return std::nullopt;
   const std::lock_guard guard(mutex_);
-  if (e == nullptr)
-    return Refusal{
-        Fallback::DEVICE,
-        {"device", dev.name() + (dev.unknown_kind.get() != nullptr ? ": " + *dev.unknown_kind.get()
-                                                                   : ": not seen yet")}};
+  if (e == nullptr) return Refusal{Fallback::DEVICE, {"device", why_not(dev)}};
   if (e->state == State::shaper) return Refusal{Fallback::SHAPER, {"qdisc", e->why}};
   return Refusal{e->reason, {"device", e->why.empty() ? e->name : e->why}};
 }

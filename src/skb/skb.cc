@@ -7,8 +7,11 @@
 #include <new>
 #include <utility>
 
+#include "base/byteorder.h"
+#include "dev/link_info.h"
 #include "net.h"
 #include "socket/sock.h"
+#include "wire/ethernet.h"
 
 namespace txp {
 namespace {
@@ -158,6 +161,9 @@ void skb_copy_metadata(const Skb& from, Skb& to) {
   to.redirected_loop = from.redirected_loop;
   to.opt = from.opt;
   to.frag_max_size = from.frag_max_size;
+  to.layer = from.layer;
+  to.vlan_proto = from.vlan_proto;
+  to.vlan_tci = from.vlan_tci;
   to.tstamp = from.tstamp;
   nf_conn_get(from.nfct);
   nf_conn_put(std::exchange(to.nfct, from.nfct));
@@ -224,6 +230,32 @@ bool skb_linearize(Net& net, SkbPtr& skb) {
     whole->truesize = size;
   }
   free_skb(std::exchange(skb, std::move(whole)));
+  return true;
+}
+
+bool skb_cow_head(Net& net, SkbPtr& skb, std::size_t headroom) {
+  if (skb->headroom() >= headroom) [[likely]]
+    return true;
+  // A copy is linear and keeps what the socket was charged (pskb_expand_head()).
+  if (!skb_linearize(net, skb)) return false;
+  SkbPtr roomy = skb_copy(net, *skb, headroom - skb->headroom());
+  if (!roomy) return false;
+  roomy->truesize = skb->truesize;
+  roomy->sk = std::exchange(skb->sk, nullptr);
+  roomy->next = skb->next;
+  free_skb(std::exchange(skb, std::move(roomy)));
+  return true;
+}
+
+bool vlan_push_inside(Net& net, SkbPtr& skb) {
+  if (skb->headlen() < kEthHlen || !skb_cow_head(net, skb, kVlanHlen)) return false;
+  const std::uint16_t proto = std::exchange(skb->vlan_proto, std::uint16_t{0});
+  skb->push(kVlanHlen);
+  std::memmove(skb->data, skb->data + kVlanHlen, kEthMacs);
+  store_be16(skb->data + kEthMacs, proto);
+  store_be16(skb->data + kEthMacs + 2, skb->vlan_tci);
+  skb->set_mac_header();
+  skb->protocol = proto;
   return true;
 }
 

@@ -112,7 +112,10 @@ struct Skb {
   bool redirected_loop = false;      // a multicast loop copy: accepted without a route on receive
   bool dst_pending_confirm = false;  // MSG_CONFIRM: the neighbour is known to be there
   std::uint8_t tx_flags = 0;         // kSkbTx*: stamps asked for
-  IpOptionPlaces opt;                // IPCB(skb)->opt: of the options in the header
+  std::uint8_t layer = 0;            // devices on devices that it has come through
+  std::uint16_t vlan_proto = 0;      // kEthP8021q, kEthP8021ad: a tag beside the bytes; 0: none
+  std::uint16_t vlan_tci = 0;
+  IpOptionPlaces opt;  // IPCB(skb)->opt: of the options in the header
   std::uint16_t frag_max_size = 0;
   std::uint32_t csum = 0;     // payload's sum while the skb waits for its UDP header
   std::uint64_t began = 0;    // Clock::ticks() at the call, when latency is measured; else 0
@@ -264,6 +267,11 @@ SkbPtr skb_copy(Net& net, const Skb& skb, std::size_t extra_headroom = 0);
 void skb_copy_metadata(const Skb& from, Skb& to);
 // Makes the packet one linear block (__skb_linearize()); false when memory is short.
 bool skb_linearize(Net& net, SkbPtr& skb);
+// Room for `headroom` bytes before data (skb_cow_head()); false when memory is short.
+bool skb_cow_head(Net& net, SkbPtr& skb, std::size_t headroom);
+// The tag beside the packet into its Ethernet header (__vlan_hwaccel_push_inside()); false when
+// there is no Ethernet header or memory is short.
+bool vlan_push_inside(Net& net, SkbPtr& skb);
 // Charges `skb` to `sk` (skb_set_owner_w()); undoes it (skb_orphan()).
 void skb_set_owner_w(Skb& skb, Sock& sk);
 void skb_uncharge(Skb& skb);

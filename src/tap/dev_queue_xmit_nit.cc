@@ -14,7 +14,17 @@ void dev_queue_xmit_nit(Net& net, const Skb& skb, NetDevice& dev) {
   const std::vector<Tap*>* taps = dev.taps.get();
   if (taps == nullptr) return;
   enter(net, Stage::dev_queue_xmit_nit, skb);
-  for (Tap* tap : *taps) tap->packet(net, dev, skb, true);
+  if (skb.vlan_proto == 0) [[likely]] {
+    for (Tap* tap : *taps) tap->packet(net, dev, skb, true);
+    return;
+  }
+  // AF_PACKET tells of a tag beside the packet (tp_vlan_tci), and those who read put it inside.
+  SkbPtr tagged = skb_copy(net, skb, kVlanHlen);
+  if (!tagged) return;
+  tagged->trace = nullptr;
+  if (vlan_push_inside(net, tagged))
+    for (Tap* tap : *taps) tap->packet(net, dev, *tagged, true);
+  free_skb(std::move(tagged));
 }
 
 }  // namespace txp

@@ -13,6 +13,7 @@
 namespace txp {
 
 inline constexpr std::size_t kEthHlen = 14;
+inline constexpr std::size_t kEthMacs = 12;  // both addresses
 inline constexpr std::uint16_t kEthPIp = 0x0800;
 inline constexpr std::uint16_t kEthPArp = 0x0806;
 inline constexpr std::uint16_t kEthPIpv6 = 0x86dd;

@@ -405,9 +405,11 @@ Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
       s.idea = line.substr(2);
       continue;
     }
-    const Result<Words> words = split(line);
+    Result<Words> words = split(line);
     if (!words) return bad(words.error().what);
     if (words->empty()) continue;
+    const bool may_fail = words->size() > 2 && (*words)[0] == "need" && (*words)[1] == "setup";
+    if (may_fail) words->erase(words->begin());
     if (words->front() == "need") {
       for (std::size_t i = 1; i < words->size(); ++i) {
         const std::string& need = (*words)[i];
@@ -442,6 +444,7 @@ Result<Scenario> Scenario::parse(std::string name, std::string_view text) {
     Step step;
     step.line = number;
     step.text = line;
+    step.may_fail = may_fail;
     if (Result<void> done = parse_line(*words, step); !done) return bad(done.error().what);
     if (step.verb == Verb::socket)
       sockets[step.sock] = true;

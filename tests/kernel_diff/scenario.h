@@ -80,6 +80,7 @@ struct Step {
   Verb verb = Verb::setup;
   unsigned repeat = 1;
   std::vector<std::string> words;  // setup, peer: the command
+  bool may_fail = false;           // need setup: the scenario is skipped then
   int milliseconds = 0;            // sleep
   std::uint8_t icmp_type = 0;      // peer_icmp
   std::uint8_t icmp_code = 0;

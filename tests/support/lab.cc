@@ -318,7 +318,11 @@ void Lab::sync_carrier() {
     for (const std::string& name : peer_links_) sync_device(name);
   }
   const InNetNs here(sender_);
-  for (const std::string& name : sender_links_) sync_device(name);
+  // Those that a scenario made on top of them too, from the lowest up.
+  struct if_nameindex* all = if_nameindex();
+  for (const struct if_nameindex* i = all; i != nullptr && i->if_index != 0; ++i)
+    sync_device(i->if_name);
+  if_freenameindex(all);
 }
 
 std::vector<WireFrame> Lab::frames() {

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Devices that stand on other devices of their namespace: they change a frame and send it again.
+// Adding one: a file here, a line in stacked.cc, a scenario.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "drivers/driver.h"
+
+namespace txp {
+
+struct Link;
+
+bool is_stacked(const Link& link);
+// Why the engine cannot follow this one, in words; "": it can.
+std::string stacked_unknown(const Link& link);
+// The driver of a device of which is_stacked().
+std::unique_ptr<Driver> make_stacked(const Link& link);
+
+std::unique_ptr<Driver> make_macvlan();
+std::unique_ptr<Driver> make_vlan_dev();
+std::unique_ptr<Driver> make_bridge();
+
+}  // namespace txp

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// IFLA_INFO_DATA of VLANs and bridges, and what a bridge keeps of its ports. Kernel twins:
+// net/8021q/vlan_netlink.c, net/bridge/br_netlink.c.
+#include "mirror/decode_link_info.h"
+
+#include <linux/if_link.h>
+#include <linux/if_vlan.h>
+
+#include "mirror/attrs.h"
+
+namespace txp {
+namespace {
+
+// <linux/if_bridge.h> quarrels with <netinet/in.h>: its numbers.
+constexpr unsigned kBridgeQuerierIpOtherTimer = 3;  // BRIDGE_QUERIER_IP_OTHER_TIMER
+constexpr unsigned kBridgeQuerierMax = 7;
+constexpr unsigned kIflaBridgeVlanInfo = 2;  // IFLA_BRIDGE_VLAN_INFO
+struct BridgeVlanInfo {                      // struct bridge_vlan_info
+  std::uint16_t flags;                       // BRIDGE_VLAN_INFO_*
+  std::uint16_t vid;
+};
+constexpr std::uint16_t kVlanPvid = 1U << 1;
+constexpr std::uint16_t kVlanUntagged = 1U << 2;
+constexpr std::uint16_t kVlanRangeBegin = 1U << 3;
+constexpr std::uint16_t kVlanRangeEnd = 1U << 4;
+
+constexpr unsigned kMostAttrs = 63;
+
+constexpr std::size_t kMostMappings = 4096;
+
+using Made = Result<std::shared_ptr<const LinkInfo>>;
+using InfoAttrs = Attrs<kMostAttrs>;
+
+template <typename Info>
+Made made(const InfoAttrs& a, Info info) {
+  if (!a.error().empty()) return fail(a.error());
+  return std::make_shared<const LinkInfo>(std::move(info));
+}
+
+template <typename T>
+void set(T& to, const std::optional<T>& value) {
+  if (value) to = *value;
+}
+void set(bool& to, const std::optional<std::uint8_t>& value) {
+  if (value) to = *value != 0;
+}
+
+Made vlan(Bytes data) {
+  InfoAttrs a(data, "vlan");
+  VlanInfo v;
+  set(v.id, a.u16(IFLA_VLAN_ID));
+  set(v.proto, a.be16(IFLA_VLAN_PROTOCOL));
+  if (const auto raw = a.raw(IFLA_VLAN_FLAGS)) {
+    ifla_vlan_flags f{};
+    if (take_header(*raw, f) == nullptr) return fail("vlan: flags are cut short");
+    v.reorder_hdr = (f.flags & VLAN_FLAG_REORDER_HDR) != 0;
+  }
+  if (v.id > 0xfff) return fail("vlan: no such id");
+  if (v.proto != kEthP8021q && v.proto != kEthP8021ad) return fail("vlan: no such protocol");
+  if (const auto list = a.raw(IFLA_VLAN_EGRESS_QOS)) {
+    bool good = true;
+    const bool whole = for_each_attr(*list, [&](const nlattr& each) {
+      ifla_vlan_qos_mapping m{};
+      good &= take_header(payload(each), m) != nullptr && v.egress_qos.size() < kMostMappings;
+      if (good) v.egress_qos.emplace_back(m.from, m.to & 7);
+    });
+    if (!whole || !good) return fail("vlan: the egress map is cut short");
+  }
+  return made(a, std::move(v));
+}
+
+Made bridge(Bytes data) {
+  InfoAttrs a(data, "bridge");
+  BridgeInfo b;
+  set(b.vlan_filtering, a.u8(IFLA_BR_VLAN_FILTERING));
+  set(b.vlan_protocol, a.be16(IFLA_BR_VLAN_PROTOCOL));
+  set(b.mcast_snooping, a.u8(IFLA_BR_MCAST_SNOOPING));
+  set(b.querier, a.u8(IFLA_BR_MCAST_QUERIER));
+  if (const auto state = a.raw(IFLA_BR_MCAST_QUERIER_STATE))
+    b.querier |= Attrs<kBridgeQuerierMax>(*state, "querier").has(kBridgeQuerierIpOtherTimer);
+  return made(a, b);
+}
+
+}  // namespace
+
+Made decode_link_info(std::string_view kind, Bytes data) {
+  if (kind == "vlan") return vlan(data);
+  if (kind == "bridge") return bridge(data);
+  return nullptr;
+}
+
+Result<BridgePort> decode_bridge_port(Bytes attrs) {
+  InfoAttrs a(attrs, "bridge port");
+  BridgePort p;
+  set(p.state, a.u8(IFLA_BRPORT_STATE));
+  set(p.hairpin, a.u8(IFLA_BRPORT_MODE));
+  set(p.flood, a.u8(IFLA_BRPORT_UNICAST_FLOOD));
+  set(p.mcast_flood, a.u8(IFLA_BRPORT_MCAST_FLOOD));
+  set(p.bcast_flood, a.u8(IFLA_BRPORT_BCAST_FLOOD));
+  set(p.isolated, a.u8(IFLA_BRPORT_ISOLATED));
+  set(p.proxy_arp, a.u8(IFLA_BRPORT_PROXYARP));
+  set(p.vlan_tunnel, a.u8(IFLA_BRPORT_VLAN_TUNNEL));
+  set(p.mcast_to_unicast, a.u8(IFLA_BRPORT_MCAST_TO_UCAST));
+  if (const auto v = a.u32(IFLA_BRPORT_BACKUP_PORT))
+    p.backup_port = static_cast<int>(*v & 0x7fffffff);
+  if (!a.error().empty()) return fail(a.error());
+  return p;
+}
+
+Result<std::vector<BridgeVlan>> decode_bridge_vlans(Bytes attrs) {
+  std::vector<BridgeVlan> all;
+  constexpr std::size_t kMost = 2 * 4096;
+  std::uint16_t begin = 0;
+  bool good = true;
+  const bool whole = for_each_attr(attrs, [&](const nlattr& each) {
+    if (mnl_attr_get_type(&each) != kIflaBridgeVlanInfo) return;
+    BridgeVlanInfo v{};
+    good &= take_header(payload(each), v) != nullptr && v.vid < 4096 && all.size() < kMost;
+    if (!good) return;
+    const BridgeVlan vlan{v.vid, (v.flags & kVlanPvid) != 0, (v.flags & kVlanUntagged) != 0};
+    if ((v.flags & kVlanRangeBegin) != 0) begin = v.vid;
+    if ((v.flags & kVlanRangeEnd) != 0)
+      for (std::uint16_t vid = static_cast<std::uint16_t>(begin + 1); vid < v.vid; ++vid)
+        all.push_back({vid, vlan.pvid, vlan.untagged});
+    all.push_back(vlan);
+  });
+  if (!whole || !good) return fail("bridge: the list of VLANs is cut short");
+  return all;
+}
+
+}  // namespace txp
