@@ -20,6 +20,7 @@ constexpr const char* kTopRed = "31";
 struct TopLine {
   std::string text;
   const char* paint = nullptr;
+  bool spare = false;  // left out first, where the rows do not suffice
 };
 
 // Three digits and a unit, in at most six characters.
@@ -83,7 +84,8 @@ void stage_lines(const Json& before, const Json& now, const Rates& rates,
                      drops.empty() ? "" : "  ", drops),
          quiet            ? kTopDim
          : !drops.empty() ? kTopRed
-                          : nullptr});
+                          : nullptr,
+         quiet});
   }
 }
 
@@ -148,7 +150,10 @@ std::string top_frame(const Json& before, const Json& now, const TopOptions& opt
   stage_lines(was, now, rates, lines);
   queue_lines(was, now, rates, lines);
   snmp_lines(was, now, rates, lines);
-  if (options.rows > 0 && lines.size() > options.rows) lines.resize(options.rows);
+  if (options.rows > 0 && lines.size() > options.rows) {
+    std::erase_if(lines, [](const TopLine& l) { return l.spare; });
+    lines.resize(std::min(lines.size(), options.rows));
+  }
   std::string frame;
   for (TopLine& l : lines) {
     if (options.columns > 0 && l.text.size() > options.columns) l.text.resize(options.columns);

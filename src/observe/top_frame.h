@@ -13,7 +13,7 @@ namespace txp {
 struct TopOptions {
   double seconds = 1;       // between the two reports
   std::size_t columns = 0;  // of the terminal: lines are cut there; 0: not at all
-  std::size_t rows = 0;     // lines beyond are left out; 0: none are
+  std::size_t rows = 0;     // lines beyond are left out, stages without a packet first; 0: none are
   bool colour = false;
 };
 

@@ -60,6 +60,15 @@ TEST(TopFrame, FitsTheTerminal) {
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 40U);
 }
 
+TEST(TopFrame, StagesWithoutAPacketGiveWay) {
+  Json now = top_report(2);
+  now["stages"]["ip6_output"] = {{"packets", 0U}, {"bytes", 0U}};
+  EXPECT_THAT(top_frame(top_report(1), now, {.rows = 8}), HasSubstr("ip6_output"));
+  const std::string small = top_frame(top_report(1), now, {.rows = 7});
+  EXPECT_THAT(small, Not(HasSubstr("ip6_output")));
+  EXPECT_THAT(small, HasSubstr("pfifo"));
+}
+
 TEST(TopFrame, AReportThatLacksEverythingIsStillShown) {
   for (const Json& j : {Json(nullptr), Json::object(), Json::array(), Json(3)})
     EXPECT_FALSE(top_frame(j, j, {}).empty());
