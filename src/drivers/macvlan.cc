@@ -19,14 +19,7 @@ namespace {
 
 class MacvlanDriver final : public Driver {
  public:
-  DriverFeatures features() const override {
-    return {.csum = true,
-            .gso_udp_l4 = true,
-            .frag_list = true,
-            .lltx = true,
-            .stacked = true,
-            .counts = true};
-  }
+  DriverFeatures features() const override { return kOneBelow; }
 
   NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb, bool) override {
     const Link& link = dev.link();
@@ -42,12 +35,7 @@ class MacvlanDriver final : public Driver {
         return NetdevTx::ok;
       }
     }
-    const std::uint32_t len = skb->len;
-    const TxResult sent = xmit_below(net, std::move(skb), *lower);
-    if (sent.ok() || sent == TxResult::cn())
-      dev_tx_add(net, dev, queue, len);
-    else
-      dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
+    xmit_counted_below(net, dev, queue, std::move(skb), *lower);
     return NetdevTx::ok;
   }
 

@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "dev/link.h"
+#include "dev/netdevice.h"
+#include "net.h"
 
 namespace txp {
 namespace {
@@ -35,6 +37,15 @@ std::string stacked_unknown(const Link& link) {
   if (link.kind == "macvlan") return "";
   if (!link.info) return "without its attributes";
   return "";
+}
+
+void xmit_counted_below(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb, NetDevice& lower) {
+  const std::uint32_t len = skb->len;
+  const TxResult sent = xmit_below(net, std::move(skb), lower);
+  if (sent.ok() || sent == TxResult::cn())
+    dev_tx_add(net, dev, queue, len);
+  else
+    dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::unique_ptr<Driver> make_stacked(const Link& link) { return kind_of(link)->make(); }

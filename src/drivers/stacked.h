@@ -18,6 +18,15 @@ std::string stacked_unknown(const Link& link);
 // The driver of a device of which is_stacked().
 std::unique_ptr<Driver> make_stacked(const Link& link);
 
+// Of a device that stands on one other, and counts what that one took.
+inline constexpr DriverFeatures kOneBelow{.csum = true,
+                                          .gso_udp_l4 = true,
+                                          .frag_list = true,
+                                          .lltx = true,
+                                          .stacked = true,
+                                          .counts = true};
+void xmit_counted_below(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb, NetDevice& lower);
+
 std::unique_ptr<Driver> make_macvlan();
 std::unique_ptr<Driver> make_vlan_dev();
 std::unique_ptr<Driver> make_bridge();

@@ -20,14 +20,7 @@ namespace {
 
 class VlanDriver final : public Driver {
  public:
-  DriverFeatures features() const override {
-    return {.csum = true,
-            .gso_udp_l4 = true,
-            .frag_list = true,
-            .lltx = true,
-            .stacked = true,
-            .counts = true};
-  }
+  DriverFeatures features() const override { return kOneBelow; }
 
   NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb, bool) override {
     const Link& link = dev.link();
@@ -37,17 +30,12 @@ class VlanDriver final : public Driver {
       drop_taken(net, dev, std::move(skb), DropReason::DEV_READY);
       return NetdevTx::ok;
     }
-    const std::uint32_t len = skb->len;
     const bool inside = skb->headlen() >= kEthHlen && load_be16(skb->data + kEthMacs) == vlan.proto;
     if (vlan.reorder_hdr || !inside) {
       skb->vlan_proto = vlan.proto;
       skb->vlan_tci = vlan_dev_tci(vlan, skb->priority);
     }
-    const TxResult sent = xmit_below(net, std::move(skb), *lower);
-    if (sent.ok() || sent == TxResult::cn())
-      dev_tx_add(net, dev, queue, len);
-    else
-      dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
+    xmit_counted_below(net, dev, queue, std::move(skb), *lower);
     return NetdevTx::ok;
   }
 };

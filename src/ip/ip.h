@@ -37,6 +37,9 @@ struct IpcmCookie : SockcmCookie {
                                               const MsgHdr& msg, std::uint32_t length,
                                               std::uint32_t transhdrlen);
 void ip_flush_pending_frames(Cork& cork);
+// The other parts of a datagram lose their first `hlen` bytes (an empty header) and hang on the
+// first, which carries every charge.
+void chain_parts(Skb& skb, SkbQueue& parts, std::size_t hlen);
 // __ip_make_skb(): the queue as one skb with its IP header; null when the queue is empty.
 SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* trace);
 

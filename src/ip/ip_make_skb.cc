@@ -61,21 +61,24 @@ void ip_select_ident_segs(Net& net, Skb& skb, Sock* sk, unsigned segs) {
   if (skb.trace != nullptr) skb.trace->masked("ip.id");
 }
 
+void chain_parts(Skb& skb, SkbQueue& parts, std::size_t hlen) {
+  Skb* part = parts.release_chain();
+  if (part == nullptr) return;
+  skb.frag_list = part;
+  for (; part != nullptr; part = part->next) {
+    part->pull(hlen);
+    skb.len += part->len;
+    skb.data_len += part->len;
+    skb.truesize += part->truesize;
+    part->sk = nullptr;
+  }
+}
+
 SkbPtr ip_finish_skb(Net& net, Sock& sk, const Flow4& fl4, Cork& cork, Trace* trace) {
   SkbPtr skb = cork.queue.pop_front();
   if (!skb) return nullptr;
   const auto hlen = static_cast<std::size_t>(skb->transport_header - skb->network_header);
-  // The other parts lose their empty IP header and hang on the first, which carries every charge.
-  if (Skb* part = cork.queue.release_chain(); part != nullptr) {
-    skb->frag_list = part;
-    for (; part != nullptr; part = part->next) {
-      part->pull(hlen);
-      skb->len += part->len;
-      skb->data_len += part->len;
-      skb->truesize += part->truesize;
-      part->sk = nullptr;
-    }
-  }
+  chain_parts(*skb, cork.queue, hlen);
   const Rtable& rt = cork.rt;
   skb->ignore_df = ip_sk_ignore_df(sk);
   Ipv4Header h;

@@ -85,7 +85,7 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
 
   bool one_frame = transhdrlen != 0 && headersize == kIpv6Hlen && length <= mtu - headersize &&
                    (!more || cork.gso_size != 0);
-  const bool partial = one_frame && cork.rt.dev->driver->features().csum;
+  const bool partial = one_frame && cork.rt.dev->features.csum;
   IpSummed summed = partial ? IpSummed::partial : IpSummed::none;
 
   IovReader from(msg.iov);

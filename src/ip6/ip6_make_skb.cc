@@ -76,16 +76,7 @@ SkbPtr ip6_finish_skb(Net& net, Sock& sk, Cork& cork, Cork6& cork6, Trace* trace
   const std::uint8_t* const before = skb->network();
   skb->pull(static_cast<std::size_t>(before - skb->data));
   const auto hlen = static_cast<std::size_t>(skb->transport_header - skb->network_header);
-  if (Skb* part = cork.queue.release_chain(); part != nullptr) {
-    skb->frag_list = part;
-    for (; part != nullptr; part = part->next) {
-      part->pull(hlen);
-      skb->len += part->len;
-      skb->data_len += part->len;
-      skb->truesize += part->truesize;
-      part->sk = nullptr;
-    }
-  }
+  chain_parts(*skb, cork.queue, hlen);
   skb->ignore_df = ip6_sk_ignore_df(sk);
   skb->pull(hlen);
   const Flow6& fl6 = cork6.fl6;

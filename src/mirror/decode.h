@@ -153,6 +153,8 @@ std::string encode(const ForeignHook& hook);
 std::string encode(const EgressHook& hook);
 std::string encode(const PathObstacle& obstacle);
 
+// RTA_METRICS of a route of either family.
+Result<void> read_metrics(std::span<const std::uint8_t> bytes, RouteMetrics& m);
 // RTA_ENCAP in ip's words: "mpls 100", "bpf", "type 9".
 std::string lwtunnel_text(std::uint16_t encap_type, std::span<const std::uint8_t> encap);
 

@@ -45,18 +45,6 @@ Result<void> read_multipath6(Bytes bytes, std::vector<NextHop6>& out) {
   return {};
 }
 
-Result<void> read_metrics6(Bytes bytes, RouteMetrics& m) {
-  Attrs<RTAX_MAX> a(bytes, "RTA_METRICS");
-  for (unsigned i = 2; i < m.value.size(); ++i) {
-    if (i == RTAX_CC_ALGO) continue;
-    if (auto v = a.u32(i)) m.value[i] = *v;
-  }
-  m.lock = a.u32(RTAX_LOCK).value_or(0);
-  m.cc_algo = a.text(RTAX_CC_ALGO, 16).value_or("");
-  if (!a.error().empty()) return fail(a.error());
-  return {};
-}
-
 // A learnt path MTU (`ip -6 route show cache`).
 Decoded as_exception6(const Route6& r) {
   RouteException6 e;
@@ -127,7 +115,7 @@ Result<Decoded> decode_route6(Bytes bytes) {
   if (auto v = a.ip6(RTA_PREFSRC)) r.prefsrc = *v;
   if (auto v = a.u32(RTA_NH_ID)) r.nhid = *v;
   if (auto v = a.raw(RTA_METRICS))
-    if (auto read = read_metrics6(*v, r.metrics); !read) return std::unexpected(read.error());
+    if (auto read = read_metrics(*v, r.metrics); !read) return std::unexpected(read.error());
   if (auto v = a.raw(RTA_CACHEINFO, sizeof(rta_cacheinfo))) {
     rta_cacheinfo ci{};
     std::memcpy(&ci, v->data(), sizeof ci);

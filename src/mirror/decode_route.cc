@@ -69,18 +69,6 @@ Result<void> read_multipath(Bytes bytes, std::uint8_t route_scope, std::vector<N
   return {};
 }
 
-Result<void> read_metrics(Bytes bytes, RouteMetrics& m) {
-  Attrs<RTAX_MAX> a(bytes, "RTA_METRICS");
-  for (unsigned i = 2; i < m.value.size(); ++i) {
-    if (i == RTAX_CC_ALGO) continue;
-    if (auto v = a.u32(i)) m.value[i] = *v;
-  }
-  m.lock = a.u32(RTAX_LOCK).value_or(0);
-  m.cc_algo = a.text(RTAX_CC_ALGO, 16).value_or("");
-  if (!a.error().empty()) return fail(a.error());
-  return {};
-}
-
 // A cached exception (`ip route show cache`): only a learnt MTU concerns the sender.
 Result<Decoded> as_exception(const Route& r, Attrs<RTA_MAX>& a) {
   RouteException e;
@@ -103,6 +91,18 @@ Result<Decoded> as_exception(const Route& r, Attrs<RTA_MAX>& a) {
 }
 
 }  // namespace
+
+Result<void> read_metrics(Bytes bytes, RouteMetrics& m) {
+  Attrs<RTAX_MAX> a(bytes, "RTA_METRICS");
+  for (unsigned i = 2; i < m.value.size(); ++i) {
+    if (i == RTAX_CC_ALGO) continue;
+    if (auto v = a.u32(i)) m.value[i] = *v;
+  }
+  m.lock = a.u32(RTAX_LOCK).value_or(0);
+  m.cc_algo = a.text(RTAX_CC_ALGO, 16).value_or("");
+  if (!a.error().empty()) return fail(a.error());
+  return {};
+}
 
 std::string lwtunnel_text(std::uint16_t encap_type, Bytes encap) {
   static constexpr std::array<std::string_view, 12> kNames{"none", "mpls",  "ip",   "ila",
