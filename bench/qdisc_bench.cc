@@ -12,6 +12,7 @@
 #include "dev/netdevice.h"
 #include "drivers/scripted_driver.h"
 #include "sched/tc_options.h"
+#include "txpath_sender.h"
 
 namespace {
 
@@ -80,5 +81,16 @@ QDISC(codel, plain("codel"), 1, false);
 QDISC(fq_codel_10000_flows, plain("fq_codel"), 10000, false);
 QDISC(fq_10000_flows, plain("fq"), 10000, false);
 QDISC(sfq, plain("sfq"), 100, false);
+
+// The same for a whole call, from send() on a connected socket to the driver.
+void flight(benchmark::State& state, const char* kind) {
+  TxpathSender sender(kind, true);
+  const std::vector<std::uint8_t> payload(64);
+  for (auto _ : state)
+    if (!sender.send(payload)) state.SkipWithError("a send failed");
+}
+BENCHMARK_CAPTURE(flight, noqueue, "noqueue");
+BENCHMARK_CAPTURE(flight, pfifo_fast, "pfifo_fast");
+BENCHMARK_CAPTURE(flight, pfifo, "pfifo");
 
 }  // namespace

@@ -2,14 +2,19 @@
 // What flights of whole datagrams and of fragments share.
 #pragma once
 
+#include <array>
 #include <cstring>
+#include <optional>
+#include <span>
 
 #include "dev/netdevice.h"
 #include "net.h"
 #include "netfilter/nft_counter.h"
 #include "plan/headers.h"
 #include "plan/plan.h"
+#include "sched/qdisc.h"
 #include "socket/sock.h"
+#include "softirq/net_tx_action.h"
 
 namespace txp {
 
@@ -112,28 +117,59 @@ inline void touch_neighbour(Net& net, const Plan& plan) {
     plan.in_doubt->used.store(net.clock.now(), std::memory_order_relaxed);
 }
 
-// Whether the frame goes straight into the driver and is gone when the call returns: no queue, no
-// tap, nothing in the way. It need not be charged to its sender then.
-inline bool straight(const Cpu& cpu, const NetDevice& dev, const TxQueue& txq) {
-  return dev.features.sync && cpu.call_began == 0 && txq.qdisc->has_no_queue &&
+// Whether the frame goes straight into the driver and is gone when the call returns: nothing in the
+// way, no tap, and no queue, or one that a packet passes by while it is empty (StraightXmit looks).
+// It need not be charged to its sender then.
+inline bool straight(const Cpu& cpu, const Plan& plan, const NetDevice& dev, const TxQueue& txq) {
+  const Qdisc& q = *txq.qdisc;
+  return dev.features.sync && cpu.call_began == 0 &&
+         (plan.past_queue ? q.can_bypass && q.one_txqueue : q.has_no_queue) &&
          dev.taps.get() == nullptr && dev.is_up() && cpu.xmit_recursion == 0;
 }
 
-// Frames on their way into the driver one after the other, under the queue's lock; what they count
-// there is counted at the end.
+// Frames on their way into the driver one after the other, under the queue's lock, past an empty
+// discipline where there is one; what they count there is counted at the end.
 class StraightXmit {
  public:
-  StraightXmit(Net& net, Cpu& cpu, NetDevice& dev, TxQueue& txq)
-      : net_(net), cpu_(cpu), dev_(dev), txq_(txq), lock_(cpu, dev, txq) {
+  StraightXmit(Net& net, Cpu& cpu, const Plan& plan, NetDevice& dev, TxQueue& txq)
+      : net_(net),
+        cpu_(cpu),
+        dev_(dev),
+        txq_(txq),
+        q_(plan.past_queue ? txq.qdisc.get() : nullptr) {
+    if (q_ != nullptr) {
+      q_->lock.lock();
+      open_ = q_->idle() && !txq.xoff();
+      if (!open_) {
+        q_->lock.unlock();
+        return;
+      }
+      q_->running = true;
+    }
+    hard_tx_.emplace(cpu, dev, txq);
     ++cpu.xmit_recursion;
   }
   [[gnu::always_inline]] ~StraightXmit() {
+    if (open_) close();
+  }
+  // No more frames, and the locks are free.
+  [[gnu::always_inline]] void close() {
+    open_ = false;
     --cpu_.xmit_recursion;
     txq_.count_sent(cpu_.number, packets_, bytes_);
     cpu_.counters.delivered.add(packets_);
+    hard_tx_.reset();
+    if (q_ == nullptr) return;
+    q_->stats.packets.add(packets_);
+    q_->stats.bytes.add(bytes_);
+    q_->running = false;
+    q_->lock.unlock();
   }
   StraightXmit(const StraightXmit&) = delete;
   StraightXmit& operator=(const StraightXmit&) = delete;
+
+  // False: packets wait in the discipline, or the driver has stopped; the frames have to walk.
+  explicit operator bool() const { return open_; }
 
   // dev_hard_start_xmit() and ndo_start_xmit() in one. False: the driver was busy, or stopped and
   // not asked; `skb` is still there.
@@ -149,6 +185,12 @@ class StraightXmit {
     asked_ = false;
     return true;
   }
+  // What send() left goes into the discipline, where there is one: first in line, as
+  // sch_direct_xmit() puts it.
+  void requeue(SkbPtr skb) {
+    q_->bstats_update(*skb);
+    dev_requeue_skb(net_, std::move(skb), *q_, txq_);
+  }
   std::uint64_t packets() const { return packets_; }
   std::uint64_t bytes() const { return bytes_; }
   bool asked() const { return asked_; }  // whether the driver itself refused the last
@@ -158,15 +200,23 @@ class StraightXmit {
   Cpu& cpu_;
   NetDevice& dev_;
   TxQueue& txq_;
-  const HardTxLock lock_;
+  Qdisc* const q_;
+  std::optional<HardTxLock> hard_tx_;
   std::uint64_t packets_ = 0;
   std::uint64_t bytes_ = 0;
+  bool open_ = true;
   bool asked_ = false;
 };
 
-// What frames count in dev_hard_start_xmit() and ndo_start_xmit().
-inline void count_xmit(Cpu& cpu, std::uint64_t packets, std::uint64_t bytes) {
-  for (const Stage stage : {Stage::dev_hard_start_xmit, Stage::ndo_start_xmit}) {
+// The stages that a frame passes in a StraightXmit: the discipline's where it has one, the
+// driver's.
+inline constexpr std::array kQueueStages{Stage::qdisc_enqueue, Stage::sch_direct_xmit};
+inline constexpr std::array kDriverStages{Stage::dev_hard_start_xmit, Stage::ndo_start_xmit};
+
+// What frames count there.
+inline void count_stages(Cpu& cpu, std::span<const Stage> stages, std::uint64_t packets,
+                         std::uint64_t bytes) {
+  for (const Stage stage : stages) {
     StageCounters& c = cpu.counters.at(stage);
     c.packets.add(packets);
     c.bytes.add(bytes);

@@ -34,16 +34,6 @@ namespace {
   return skb;
 }
 
-// The end of a frame that a device without a queue did not take; `asked`: its driver was. The
-// call's errno.
-[[gnu::noinline]] int refused(Net& net, Cpu& cpu, const Sock& sk, const Plan& plan, SkbPtr skb,
-                              bool asked) {
-  count_shape(cpu, plan.shape, 1, skb->len - plan.header_len);
-  if (asked) count_xmit(cpu, 1, skb->len);
-  const TxResult result = drop_noqueue(net, std::move(skb), *plan.skb.dev, DropReason::DEV_READY);
-  return udp_sent(net, ip_sent(net, result), sk.recverr);
-}
-
 // Past the device's discipline, or by what else is in the way, the frame walks. The call's errno.
 int walk_on(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::size_t len) {
   NetDevice& dev = *plan.skb.dev;
@@ -54,6 +44,37 @@ int walk_on(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::siz
   const TxResult result =
       dev_queue_xmit_txq(net, std::move(skb), dev, *dev.tx[plan.skb.queue_mapping]);
   return udp_sent(net, ip_sent(net, result), recverr);
+}
+
+// The end of a flight whose frame the driver did not take. A discipline keeps it, and the call has
+// sent it: true. A device without one drops it: false, and the call's errno is `code`.
+[[gnu::noinline]] bool kept(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, StraightXmit& xmit,
+                            SkbPtr skb, int& code) {
+  const std::uint32_t len = skb->len;
+  const std::size_t payload = len - plan.header_len;
+  count_shape(cpu, plan.shape, 1, payload);
+  if (xmit.asked()) count_stages(cpu, kDriverStages, 1, len);
+  if (!plan.past_queue) {
+    const TxResult r = drop_noqueue(net, std::move(skb), *plan.skb.dev, DropReason::DEV_READY);
+    code = udp_sent(net, ip_sent(net, r), sk.recverr);
+    return false;
+  }
+  count_stages(cpu, kQueueStages, 1, len);
+  cpu.counters.at(Snmp::UdpOutDatagrams).add();
+  skb->truesize = plan_truesize(net, kPlanIpUdp + payload);
+  skb_set_owner_w(*skb, sk);
+  xmit.requeue(std::move(skb));
+  return true;
+}
+
+// One after the other by way of the discipline.
+std::size_t fly_on(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> run,
+                   int& code) {
+  std::size_t sent = 0;
+  do {
+    if (!fly_pieces(net, cpu, sk, plan, run.subspan(sent, 1), run[sent].iov_len, code)) return sent;
+  } while (++sent < run.size() && socket_may_fly(sk));
+  return sent;
 }
 
 // The plan that the connected socket holds, when nothing speaks against it for `len` bytes. Null:
@@ -100,32 +121,23 @@ std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const 
   NetDevice& dev = *plan.skb.dev;
   TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
   touch_neighbour(net, plan);
-  if (!straight(cpu, dev, txq)) [[unlikely]] {
-    std::size_t sent = 0;
-    do {
-      if (!fly_pieces(net, cpu, sk, plan, run.subspan(sent, 1), run[sent].iov_len, code))
-        return sent;
-    } while (++sent < run.size() && socket_may_fly(sk));
-    return sent;
+  if (!straight(cpu, plan, dev, txq)) [[unlikely]]
+    return fly_on(net, cpu, sk, plan, run, code);
+  StraightXmit xmit(net, cpu, plan, dev, txq);
+  if (!xmit) [[unlikely]]
+    return fly_on(net, cpu, sk, plan, run, code);
+  SkbPtr skb;
+  std::uint16_t id = next_id(net, sk, plan.id, run.size());
+  const std::uint16_t step = plan.id != Plan::Id::zero ? 1 : 0;
+  for (std::size_t i = 0; i < run.size(); ++i, id = static_cast<std::uint16_t>(id + step)) {
+    skb.reset(make_skb(cpu, plan, run.subspan(i, 1), run[i].iov_len, id));
+    if (!skb || !xmit.send(skb, i + 1 < run.size())) [[unlikely]]
+      break;
   }
-  SkbPtr left;  // by the driver
-  std::size_t sent;
-  bool asked;
-  {
-    StraightXmit xmit(net, cpu, dev, txq);
-    std::uint16_t id = next_id(net, sk, plan.id, run.size());
-    const std::uint16_t step = plan.id != Plan::Id::zero ? 1 : 0;
-    for (std::size_t i = 0; i < run.size(); ++i, id = static_cast<std::uint16_t>(id + step)) {
-      left.reset(make_skb(cpu, plan, run.subspan(i, 1), run[i].iov_len, id));
-      if (!left || !xmit.send(left, i + 1 < run.size())) [[unlikely]]
-        break;
-    }
-    sent = xmit.packets();
-    asked = xmit.asked();
-    count_shape(cpu, plan.sent_shape, sent, xmit.bytes() - sent * plan.header_len);
-  }
-  if (left) [[unlikely]]
-    code = refused(net, cpu, sk, plan, std::move(left), asked);
+  const std::size_t sent = xmit.packets();
+  count_shape(cpu, plan.sent_shape, sent, xmit.bytes() - sent * plan.header_len);
+  if (skb && kept(net, cpu, sk, plan, xmit, std::move(skb), code)) [[unlikely]]
+    return sent + 1;
   return sent;
 }
 
@@ -162,17 +174,16 @@ int fly_frame(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::s
   if (plan.check == Plan::Check::software) sum = csum_partial({skb->data, len}, 0);
   dress_skb(cpu, plan, *skb, skb->head, kPlanIpUdp + len);
   plan_patch(plan, skb->head + kPlanHeadroom, next_id(net, sk, plan.id, 1), len, sum);
-  if (!straight(cpu, dev, txq)) return walk_on(net, cpu, sk, plan, std::move(skb), len);
-  bool asked;
-  {
-    StraightXmit xmit(net, cpu, dev, txq);
-    if (xmit.send(skb, false)) [[likely]] {
-      count_shape(cpu, plan.sent_shape, 1, len);
-      return 0;
-    }
-    asked = xmit.asked();
+  if (!straight(cpu, plan, dev, txq)) return walk_on(net, cpu, sk, plan, std::move(skb), len);
+  StraightXmit xmit(net, cpu, plan, dev, txq);
+  if (!xmit) return walk_on(net, cpu, sk, plan, std::move(skb), len);
+  if (xmit.send(skb, false)) [[likely]] {
+    count_shape(cpu, plan.sent_shape, 1, len);
+    return 0;
   }
-  return refused(net, cpu, sk, plan, std::move(skb), asked);
+  int code = 0;
+  kept(net, cpu, sk, plan, xmit, std::move(skb), code);
+  return code;
 }
 
 }  // namespace txp

@@ -63,33 +63,48 @@ bool make(Cpu& cpu, const Plan& plan, std::span<const iovec> pieces, std::size_t
   return true;
 }
 
+// Those from `first` on by way of the discipline; answers how many it took, and of the next why
+// not.
+std::size_t send_on(Net& net, Sock& sk, const Plan& plan, Fragments& f, std::size_t first,
+                    TxResult& result) {
+  NetDevice& dev = *plan.skb.dev;
+  TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
+  for (std::size_t i = first; i < f.count; ++i) skb_set_owner_w(*f.skb[i], sk);
+  for (std::size_t i = first; i < f.count; ++i) {
+    result = dev_queue_xmit_txq(net, f.take(i), dev, txq);
+    if (!result.ok()) return i - first;
+  }
+  return f.count - first;
+}
+
 // Sends them in order; answers how many the device took, and of the next why not.
 std::size_t send(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, Fragments& f, TxResult& result) {
   NetDevice& dev = *plan.skb.dev;
   TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
-  if (straight(cpu, dev, txq)) {
-    SkbPtr left;  // by the driver
-    std::size_t sent;
-    {
-      StraightXmit xmit(net, cpu, dev, txq);
-      for (std::size_t i = 0; i < f.count && !left; ++i) {
-        left = f.take(i);
-        static_cast<void>(xmit.send(left, false));
-      }
-      sent = xmit.packets();
-      const std::uint64_t refused = xmit.asked() ? 1 : 0;
-      count_xmit(cpu, sent + refused, xmit.bytes() + refused * (left ? left->len : 0));
-    }
-    if (left) [[unlikely]]
-      result = drop_noqueue(net, std::move(left), dev, DropReason::DEV_READY);
+  if (!straight(cpu, plan, dev, txq)) return send_on(net, sk, plan, f, 0, result);
+  StraightXmit xmit(net, cpu, plan, dev, txq);
+  if (!xmit) return send_on(net, sk, plan, f, 0, result);
+  SkbPtr left;  // by the driver
+  for (std::size_t i = 0; i < f.count && !left; ++i) {
+    left = f.take(i);
+    static_cast<void>(xmit.send(left, false));
+  }
+  const std::size_t sent = xmit.packets();
+  const std::size_t tried = sent + (left ? 1 : 0);
+  const std::uint64_t bytes = xmit.bytes() + (left ? left->len : 0);
+  count_stages(cpu, kDriverStages, xmit.asked() ? tried : sent,
+               xmit.asked() ? bytes : xmit.bytes());
+  if (plan.past_queue) count_stages(cpu, kQueueStages, tried, bytes);
+  if (!left) [[likely]]
+    return sent;
+  if (!plan.past_queue) {
+    result = drop_noqueue(net, std::move(left), dev, DropReason::DEV_READY);
     return sent;
   }
-  for (std::size_t i = 0; i < f.count; ++i) skb_set_owner_w(*f.skb[i], sk);
-  for (std::size_t i = 0; i < f.count; ++i) {
-    result = dev_queue_xmit_txq(net, f.take(i), dev, txq);
-    if (!result.ok()) return i;
-  }
-  return f.count;
+  skb_set_owner_w(*left, sk);
+  xmit.requeue(std::move(left));
+  xmit.close();
+  return tried + send_on(net, sk, plan, f, tried, result);
 }
 
 }  // namespace

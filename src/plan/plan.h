@@ -62,6 +62,7 @@ struct Plan {
   std::uint8_t tail_shape = 0;    // of what is counted after the last
   std::uint8_t header_len = 0;    // link, IP and UDP
   std::uint16_t max_payload = 0;  // bytes that stay one frame
+  bool past_queue = false;        // its device has a discipline
   static constexpr std::size_t kMostCounters = 3;
   std::uint8_t counter_count = 0;
   std::array<std::uint8_t, kMostCounters>

@@ -12,6 +12,7 @@
 #include "dev/netdevice.h"
 #include "ip/ip.h"
 #include "neigh/neighbour.h"
+#include "plan/flight.h"
 #include "plan/headers.h"
 #include "route/fib_exceptions.h"
 #include "route/fib_lookup.h"
@@ -125,6 +126,7 @@ void PlanRecorder::judge(const Skb& skb) {
   if (!take_counts(counts_, payload_, plan_.parts > 1 ? 0x7fff : 100)) return;
   plan_.next_hop = skb.rt.gateway.is_zero() ? Ipv4View(skb.network()).daddr() : skb.rt.gateway;
   if (!take_headers(skb)) return refuse(Walk::form);
+  plan_.past_queue = !dev.tx[skb.queue_mapping]->qdisc->has_no_queue;
   plan_.skb = skb;
   plan_.skb.next = nullptr;
   plan_.skb.sk = nullptr;
@@ -232,12 +234,16 @@ bool PlanRecorder::find_shapes() {
   if (plan_.parts > 1)
     return find(part_counts_, plan_.part_shape) && find(tail_counts_, plan_.tail_shape);
   FlightCounts sent = counts_;
-  for (const Stage stage : {Stage::dev_hard_start_xmit, Stage::ndo_start_xmit}) {
-    const std::size_t at = 2 * static_cast<std::size_t>(stage);
-    sent.each[at].of = 1;
-    sent.each[at + 1].of = plan_.header_len;
-    sent.each[at + 1].times = 1;
-  }
+  const auto passes = [&](std::span<const Stage> stages) {
+    for (const Stage stage : stages) {
+      const std::size_t at = 2 * static_cast<std::size_t>(stage);
+      sent.each[at].of = 1;
+      sent.each[at + 1].of = plan_.header_len;
+      sent.each[at + 1].times = 1;
+    }
+  };
+  if (plan_.past_queue) passes(kQueueStages);
+  passes(kDriverStages);
   sent.each[kStageCounts + static_cast<std::size_t>(Snmp::UdpOutDatagrams)].of = 1;
   return find(sent, plan_.sent_shape);
 }

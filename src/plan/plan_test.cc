@@ -12,6 +12,7 @@
 #include "netfilter/nf_hook.h"
 #include "plan/plan_recorder.h"
 #include "route/fib_rules.h"
+#include "softirq/net_tx_action.h"
 #include "tests/support/small_net.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
@@ -233,22 +234,56 @@ TEST_F(FlowPlan, ABusyDeviceDropsAsForTheWalk) {
   EXPECT_EQ(flown(), 2U);
 }
 
-TEST_F(FlowPlan, ADisciplineIsWalked) {
-  change([](SmallNet& n) {
-    QdiscSpec spec;
-    spec.ifindex = 2;
-    spec.parent = 0xffffffff;
-    spec.handle = 0x80010000;
-    spec.kind = "pfifo_fast";
-    n.net.dev->set_qdiscs(2, {spec});
-  });
+// Past an empty discipline, and by way of one where packets wait.
+TEST_F(FlowPlan, ADisciplineSeesTheSame) {
+  const auto stats = [](SmallNet& n) {
+    const QdiscStats& q = n.net.dev->by_index(2)->tx[0]->qdisc->stats;
+    return std::array{q.packets.get(), q.bytes.get(),         q.requeues.get(),
+                      q.drops.get(),   std::uint64_t{q.qlen}, std::uint64_t{q.backlog}};
+  };
+  const auto equal = [&] {
+    EXPECT_EQ(stats(flies), stats(walks));
+    expect_same_counts(flies.net, walks.net);
+    EXPECT_EQ((*s_flies)->wmem_alloc.load(), (*s_walks)->wmem_alloc.load());
+  };
   bind(4000);
-  for (int i = 0; i < 5; ++i) send_to("10.77.0.2", 53, 64);
-  for (SmallNet* n : {&flies, &walks}) n->va.busy = 2;
-  for (int i = 0; i < 5; ++i) send_to("10.77.0.2", 53, 64);
-  EXPECT_GE(flown(), 9U);
-  EXPECT_EQ(flies.net.dev->by_index(2)->tx[0]->qdisc->stats.packets.get(),
-            walks.net.dev->by_index(2)->tx[0]->qdisc->stats.packets.get());
+  for (const bool sync : {false, true}) {
+    change([&](SmallNet& n) {
+      n.va.features.sync = sync;
+      n.net.dev->attach(*n.net.dev->by_index(2), std::make_unique<RecordingDriver>(n.va));
+      QdiscSpec spec;
+      spec.ifindex = 2;
+      spec.parent = 0xffffffff;
+      spec.handle = 0x80010000 + (sync ? 0x10000 : 0);
+      spec.kind = "pfifo_fast";
+      n.net.dev->set_qdiscs(2, {spec});
+    });
+    const std::uint64_t before = flown();
+    for (const std::size_t n : {64, 8000, 64, 8000, 64, 8000}) send_to("10.77.0.2", 53, n);
+    equal();
+    for (SmallNet* n : {&flies, &walks}) n->va.busy = 1;
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(send_to("10.77.0.2", 53, 64), 64);
+    equal();
+    for (const std::size_t taken : {0U, 1U, 3U, 5U, 6U}) {
+      for (SmallNet* n : {&flies, &walks}) n->va.busy_from = taken;
+      EXPECT_EQ(send_to("10.77.0.2", 53, 8000), 8000);
+      EXPECT_EQ(send_to("10.77.0.2", 53, 64), 64);
+      equal();
+      for (SmallNet* n : {&flies, &walks}) n->va.busy_from.reset();
+      both([](SmallNet& n, TestSocket&) { return n.net.poll(); });
+      EXPECT_EQ(send_to("10.77.0.2", 53, 64), 64);
+      equal();
+    }
+    for (SmallNet* n : {&flies, &walks}) n->net.dev->by_index(2)->tx[0]->stopped = true;
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(send_to("10.77.0.2", 53, 64), 64);
+    equal();
+    EXPECT_EQ(stats(flies)[4], 3U);
+    for (SmallNet* n : {&flies, &walks})
+      netif_tx_wake_queue(n->net, *n->net.dev->by_index(2)->tx[0]);
+    both([](SmallNet& n, TestSocket&) { return n.net.poll(); });
+    equal();
+    EXPECT_GE(flown() - before, 20U);
+  }
 }
 
 TEST_F(FlowPlan, ChangedTablesEndIt) {

@@ -96,6 +96,8 @@ class Qdisc : public std::enable_shared_from_this<Qdisc> {
     stats.backlog.store(static_cast<std::uint32_t>(backlog() - len), std::memory_order_relaxed);
   }
   std::uint32_t qlen() const { return stats.qlen.load(std::memory_order_relaxed); }
+  // Nobody sends and nothing waits. `lock` held.
+  bool idle() const { return !running && !deactivated && qlen() == 0; }
   std::uint32_t backlog() const { return stats.backlog.load(std::memory_order_relaxed); }
 
   const QdiscSpec spec;

@@ -129,10 +129,10 @@ TxResult dev_xmit_skb(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& t
     drop(net, Stage::qdisc_enqueue, std::move(skb), DropReason::QDISC_DROP);
     return TxResult::drop();
   }
-  if (q.can_bypass && q.qlen() == 0 && !q.running) {
+  if (q.can_bypass && q.idle()) {
     q.running = true;
     q.bstats_update(*skb);
-    if (sch_direct_xmit(net, std::move(skb), q, dev, txq, true)) run(net, q);
+    if (sch_direct_xmit(net, std::move(skb), q, dev, txq, true) && q.qlen() > 0) run(net, q);
     q.running = false;
     if (trace != nullptr) leave_behind(q, trace);
     return TxResult::success();

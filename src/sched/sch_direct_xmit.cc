@@ -11,7 +11,6 @@
 #include "softirq/net_tx_action.h"
 
 namespace txp {
-namespace {
 
 void dev_requeue_skb(Net& net, SkbPtr chain, Qdisc& q, TxQueue& txq) {
   if (q.deactivated) {
@@ -29,15 +28,15 @@ void dev_requeue_skb(Net& net, SkbPtr chain, Qdisc& q, TxQueue& txq) {
   netif_schedule(net, q);
 }
 
-}  // namespace
-
-// q.lock held on entry and on return. False: the device refused, stop for now.
+// q.lock held on entry and on return; not meanwhile, but for a driver that is done before others
+// would have waited for it. False: the device refused, stop for now.
 bool sch_direct_xmit(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& txq, bool validate) {
-  q.lock.unlock();
+  const bool let_go = !dev.features.sync || dev.taps.get() != nullptr;
+  if (let_go) q.lock.unlock();
   for (const Skb* s = skb.get(); s != nullptr; s = s->next) enter(net, Stage::sch_direct_xmit, *s);
   if (validate) skb = validate_xmit_skb_list(net, std::move(skb), dev);
   if (!skb) {
-    q.lock.lock();
+    if (let_go) q.lock.lock();
     return true;
   }
   NetdevTx result = NetdevTx::busy;
@@ -45,7 +44,7 @@ bool sch_direct_xmit(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& tx
     const HardTxLock lock(net.this_cpu(), dev, txq);
     if (!txq.xoff()) skb = dev_hard_start_xmit(net, std::move(skb), dev, txq, result);
   }
-  q.lock.lock();
+  if (let_go) q.lock.lock();
   if (!skb) return true;
   dev_requeue_skb(net, std::move(skb), q, txq);
   return false;

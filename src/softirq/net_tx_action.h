@@ -25,6 +25,7 @@ inline void after_send(Net& net, const Cpu& cpu) {
 
 // sched/: __qdisc_run(), sch_direct_xmit(), dev_requeue_skb().
 void qdisc_run(Net& net, Qdisc& q);
+void dev_requeue_skb(Net& net, SkbPtr chain, Qdisc& q, TxQueue& txq);  // q.lock held
 bool sch_direct_xmit(Net& net, SkbPtr skb, Qdisc& q, NetDevice& dev, TxQueue& txq, bool validate);
 
 }  // namespace txp

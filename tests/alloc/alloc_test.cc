@@ -41,10 +41,13 @@ void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   ++allocations;
   return __real_malloc(size);
 }
-void* operator new(std::size_t size, std::align_val_t align) {
+void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
   ++allocations;
   const auto a = static_cast<std::size_t>(align);
-  if (void* p = std::aligned_alloc(a, (size + a - 1) / a * a)) return p;
+  return std::aligned_alloc(a, (size + a - 1) / a * a);
+}
+void* operator new(std::size_t size, std::align_val_t align) {
+  if (void* p = operator new(size, align, std::nothrow)) return p;
   throw std::bad_alloc();
 }
 void operator delete(void* p) noexcept { std::free(p); }
