@@ -66,9 +66,10 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
       distance(head->second.base, head->second.connected ? "ip.id connected" : "ip.id drawn");
     return true;
   }
+  // Several sockets may have the port, on other addresses: then it is the caller's.
   const SocketState* sender = nullptr;
   for (const SocketState& s : sockets)
-    if (s.port != 0 && s.port == p->sport) sender = &s;
+    if (s.sends_from(p->sport) && (sender == nullptr || s.name == caller)) sender = &s;
   const bool rewritten = sender == nullptr;
   if (rewritten)
     for (const SocketState& s : sockets)
@@ -76,8 +77,8 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
   if (sender == nullptr) return true;
   Head head;
   head.check = get16(frame.raw, p->udp + 6);
-  head.port_masked =
-      rewritten ? !named_ports_.empty() && !named_ports_.contains(p->sport) : sender->port_is_drawn;
+  head.port_masked = rewritten ? !named_ports_.empty() && !named_ports_.contains(p->sport)
+                               : sender->drawn.contains(p->sport);
   head.connected = sender->connected;
   if (head.port_masked) {
     set_udp_sport(frame.masked, 0);
@@ -138,7 +139,7 @@ bool Masker::apply6(FrameRecord& frame, const Ipv6Parts& p,
   bool any_auto = false;
   for (const SocketState& s : sockets) {
     any_auto |= s.auto_label;
-    if (p.udp != 0 && s.port != 0 && s.port == p.sport) sender = &s;
+    if (p.udp != 0 && s.sends_from(p.sport)) sender = &s;
   }
   const std::uint32_t label = get32(frame.raw, 14) & 0xfffff;
   if (label != 0 && (sender != nullptr ? sender->auto_label : any_auto)) {
@@ -147,7 +148,7 @@ bool Masker::apply6(FrameRecord& frame, const Ipv6Parts& p,
     frame.masked[17] = 1;
     frame.masks.emplace_back("ip6.flowlabel");
   }
-  if (sender != nullptr && sender->port_is_drawn) {
+  if (sender != nullptr && sender->drawn.contains(p.sport)) {
     set_udp_sport6(frame.masked, 0);
     frame.masks.emplace_back("udp.sport");
   }
@@ -174,7 +175,7 @@ void Masker::mask_icmp(FrameRecord& frame, const Ipv4Parts& p,
   if (sent == sent_.end()) {  // a rule rejected it, or NAT wrote its addresses
     set_ip_id(frame.masked, quoted, 1);
     for (const SocketState& s : sockets)
-      if (s.port_is_drawn && s.port == port && port != 0) set_16(frame.masked, udp, 0, icmp + 2);
+      if (s.drawn.contains(port)) set_16(frame.masked, udp, 0, icmp + 2);
     return;
   }
   const Head& head = sent->second;

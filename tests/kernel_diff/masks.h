@@ -74,13 +74,16 @@ std::string list_masks();  // for --list-masks, one block a mask
 // What the runner knows about a socket when a frame of it is seen.
 struct SocketState {
   std::string name;
-  std::uint16_t port = 0;     // local, 0: none yet
-  bool port_is_drawn = true;  // no bind() gave it a port
+  std::uint16_t port = 0;              // local, 0: none yet
+  bool port_is_drawn = true;           // no bind() gave it a port
+  std::set<std::uint16_t> drawn = {};  // every port that it had so: connect() to nowhere frees one
   bool connected = false;
   bool ignore_df = true;  // ip_sk_ignore_df(): its datagrams draw an id even with DF set
   bool inet6 = false;
   bool auto_label = false;  // its IPv6 datagrams have flow labels that the kernel draws
   unsigned epoch = 0;       // the newest successful connect(), counted over all sockets
+
+  bool sends_from(std::uint16_t p) const { return p != 0 && (p == port || drawn.contains(p)); }
 };
 
 // Applies the masks to one world's frames, in the order in which they came.

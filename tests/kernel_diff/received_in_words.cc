@@ -91,7 +91,7 @@ bool is_frame(std::span<const std::uint8_t> data) {
 std::string name_in_words(const Addr& name, const std::vector<SocketState>& sockets) {
   const std::string text = addr_port(name);
   for (const SocketState& s : sockets)
-    if (s.port_is_drawn && s.port == name.port()) return text.substr(0, text.rfind(':')) + ":auto";
+    if (s.drawn.contains(name.port())) return text.substr(0, text.rfind(':')) + ":auto";
   return text;
 }
 

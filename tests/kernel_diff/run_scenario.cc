@@ -329,7 +329,10 @@ class Runner {
     for (SocketState& s : sockets_) {
       if (!handles_.contains(s.name)) continue;
       Addr name;
-      if (world_.getsockname(handles_[s.name], name) >= 0 && name.port() != 0) s.port = name.port();
+      if (world_.getsockname(handles_[s.name], name) >= 0 && name.port() != 0) {
+        s.port = name.port();
+        if (s.port_is_drawn) s.drawn.insert(s.port);
+      }
       Bytes label(sizeof(int));
       s.auto_label =
           s.inet6 &&

@@ -51,7 +51,9 @@ class Shrinker {
 
  private:
   bool accept(Pieces lines) {
-    if (count_kept(lines) != kept_ || tries_-- <= 0 || !shows_(join(lines, '\n'))) return false;
+    if (count_kept(lines) != kept_ || draws_address(lines) || tries_-- <= 0 ||
+        !shows_(join(lines, '\n')))
+      return false;
     lines_ = std::move(lines);
     return true;
   }
@@ -67,6 +69,13 @@ class Shrinker {
       return l.find("meta protocol arp accept") != std::string::npos ||
              l.find("2 dev va nud permanent") != std::string::npos ||
              l.find("2 dev vc nud permanent") != std::string::npos;
+    });
+  }
+
+  // A device without an address: the kernel would draw one.
+  static bool draws_address(const Pieces& lines) {
+    return std::ranges::any_of(lines, [](const std::string& l) {
+      return l.find("ip link add") != std::string::npos && l.find(" address ") == std::string::npos;
     });
   }
 
