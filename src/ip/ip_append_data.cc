@@ -3,7 +3,9 @@
 //
 // Kernel twin: net/ipv4/ip_output.c, __ip_append_data(), ip_setup_cork().
 // Differs: every part is one linear block (no page fragments), so a part that may grow gets room
-// for a whole MTU. The sizes of the parts, and so the fragments on the wire, are the kernel's.
+// for a whole MTU. The sizes of the parts, and so the fragments on the wire, are the kernel's, and
+// so is what they are charged; but for a segmented datagram on a device that gathers nothing, whose
+// first bytes the kernel puts where its allocator left room.
 // Drops: none; errors are EMSGSIZE, EAGAIN (send buffer full), ENOBUFS, EPIPE, ENETUNREACH.
 #include <algorithm>
 
@@ -45,6 +47,20 @@ SockResult<SkbPtr> alloc_later_part(Net& net, Sock& sk, std::uint32_t size, std:
   if (!skb) return err(ENOBUFS);
   skb_set_owner_w(*skb, sk);
   return skb;
+}
+
+PartRoom part_room(const NetDevice& dev, bool more, bool gso, const PartSize& size) {
+  constexpr std::uint32_t kSkbMaxAlloc = 4 * 4096 - 320;  // SKB_MAX_ALLOC
+  const bool gathers = dev.link().features.sg;
+  if (more && !gathers) return {size.mtu + size.extra, 0};
+  if (!gso && (size.fraglen + size.extra < kSkbMaxAlloc || !gathers))
+    return {size.fraglen + size.extra, 0};
+  return {size.headers + size.extra, size.fraglen - size.headers};
+}
+
+void charge_pages(Skb& skb, Sock& sk, std::uint32_t n) {
+  skb.truesize += n;
+  sk.wmem_alloc.fetch_add(n, std::memory_order_relaxed);
 }
 
 void take_payload(Skb& skb, IovReader& from, std::uint8_t* to, std::uint32_t n,
@@ -131,6 +147,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
       const auto n = static_cast<std::uint32_t>(std::min<std::int64_t>(copy, length));
       const std::uint32_t offset = skb->len - fragheaderlen;
       take_payload(*skb, from, skb->put(n), n, offset);
+      if (cork.rt.dev->link().features.sg) charge_pages(*skb, sk, n);
       length -= n;
       continue;
     }
@@ -141,10 +158,12 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
     if (datalen > mtu - fragheaderlen) datalen = maxfraglen - fragheaderlen;
     const std::uint32_t fraglen = datalen + fragheaderlen;
     const std::uint32_t room = more ? std::max(fraglen, mtu) : fraglen;
-    const std::uint32_t charged = (more ? mtu : fraglen) + kKernelHhLen + 15;
+    const PartRoom kernels =
+        part_room(*cork.rt.dev, more, cork.gso_size != 0,
+                  {mtu, fraglen, fragheaderlen + transhdrlen + fraggap, kKernelHhLen + 15});
     SockResult<SkbPtr> made = transhdrlen != 0
-                                  ? sock_alloc_send_skb(net, sk, room + kHhLen, charged)
-                                  : alloc_later_part(net, sk, room + kHhLen, charged);
+                                  ? sock_alloc_send_skb(net, sk, room + kHhLen, kernels.linear)
+                                  : alloc_later_part(net, sk, room + kHhLen, kernels.linear);
     if (!made) {
       cork.length -= length;
       if (hold_tskey && !cork.ts_opt_id) sk.tskey.fetch_sub(1);
@@ -154,6 +173,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
       return std::unexpected(made.error());
     }
     skb = made->get();
+    charge_pages(*skb, sk, kernels.paged);
     skb->trace = msg.trace;
     skb->ip_summed = summed;
     skb->csum_for_device = whole && leaves_checksum(*cork.rt.dev);

@@ -105,6 +105,7 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
       const auto n = static_cast<std::uint32_t>(std::min<std::int64_t>(copy, length));
       const std::uint32_t offset = skb->len - fragheaderlen;
       take_payload(*skb, from, skb->put(n), n, offset);
+      if (cork.rt.dev->link().features.sg) charge_pages(*skb, sk, n);
       length -= n;
       continue;
     }
@@ -116,15 +117,16 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
     const std::uint32_t fraglen = datalen + fragheaderlen;
     const std::uint32_t room =
         (more ? std::max(fraglen, mtu) : fraglen) + std::uint32_t{kFragHdrLen};
-    const std::uint32_t charged =
-        (more ? mtu : fraglen) + kKernelHhLen + std::uint32_t{kFragHdrLen};
+    const PartRoom kernels = part_room(*cork.rt.dev, more, cork.gso_size != 0,
+                                       {mtu, fraglen, fragheaderlen + transhdrlen + fraggap,
+                                        kKernelHhLen + std::uint32_t{kFragHdrLen}});
     if (datalen < transhdrlen + fraggap) {
       cork.length -= length;
       return err(EINVAL);
     }
     SockResult<SkbPtr> made = transhdrlen != 0
-                                  ? sock_alloc_send_skb(net, sk, room + kHhLen, charged)
-                                  : alloc_later_part(net, sk, room + kHhLen, charged);
+                                  ? sock_alloc_send_skb(net, sk, room + kHhLen, kernels.linear)
+                                  : alloc_later_part(net, sk, room + kHhLen, kernels.linear);
     if (!made) {
       cork.length -= length;
       if (hold_tskey && !cork.ts_opt_id) sk.tskey.fetch_sub(1);
@@ -133,6 +135,7 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
       return std::unexpected(made.error());
     }
     skb = made->get();
+    charge_pages(*skb, sk, kernels.paged);
     skb->trace = msg.trace;
     skb->ip_summed = summed;
     skb->csum_for_device = one_frame && leaves_checksum6(*cork.rt.dev);
