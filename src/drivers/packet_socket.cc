@@ -99,6 +99,14 @@ bool concerns_us(Net& net, const NetDevice& dev, std::span<const std::uint8_t> f
   return udp && net.udp->has_port(udp->source);
 }
 
+// A frame that came in by `dev` for a device on it (a macvlan, which has an address of its own) is
+// told with that device's number.
+NetDevice& receiving_device(Net& net, NetDevice& dev, int ifindex) {
+  if (ifindex == dev.ifindex) return dev;
+  NetDevice* const upper = net.dev->by_index(ifindex);
+  return upper != nullptr && upper->link().peer_ifindex == dev.ifindex ? *upper : dev;
+}
+
 }  // namespace
 
 std::unexpected<Error> packet_call_failed(const std::string& dev, const char* call, int code) {
@@ -165,7 +173,9 @@ std::size_t IcmpErrorReceiver::poll(Net& net, NetDevice& dev, std::size_t budget
     const auto len = static_cast<std::size_t>(n);
     if (len > buffer.size() || from.sll_pkttype == PACKET_OUTGOING) continue;
     const std::span<const std::uint8_t> frame(buffer.data(), len);
-    if (concerns_us(net, dev, frame)) netif_receive_frame(net, dev, frame);
+    if (!concerns_us(net, dev, frame)) continue;
+    const RcuReader reader;
+    netif_receive_frame(net, receiving_device(net, dev, from.sll_ifindex), frame);
   }
   return done;
 }
