@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // reject: drops the packet, and answers its sender with an ICMP error.
-// Kernel twins: net/netfilter/nft_reject_inet.c, net/ipv4/netfilter/nf_reject_ipv4.c.
+// Kernel twin: net/netfilter/nft_reject_inet.c.
 // Differs: no TCP reset (the engine sends no TCP: UDP gets none from the kernel either).
 #include <fmt/format.h>
 #include <linux/in.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include "ip/icmp.h"
-#include "ip/ip.h"
-#include "netfilter/nft_payload.h"
+#include "netfilter/nf_reject_ipv4.h"
 #include "netfilter/registry.h"
 #include "observe/trace.h"
-#include "wire/ipv4.h"
 
 namespace txp {
 namespace {
@@ -23,9 +21,7 @@ class NftReject final : public NfExpr {
     if (type_ == NFT_REJECT_TCP_RST && pkt.tprot == IPPROTO_TCP) return regs.unknown();
     regs.verdict.code = NftCode::drop;
     if (type_ == NFT_REJECT_TCP_RST || pkt.dry) return;
-    if ((Ipv4View(pkt.skb.network()).frag_off() & kIpOffset) != 0) return;
-    nft_leave_checksum(pkt);  // it is quoted
-    icmp_send(pkt.net, pkt.skb, kIcmpDestUnreach, code_, 0);
+    nf_send_unreach(pkt, code_);
   }
   NftDepends depends() const override { return NftDepends::state; }
   std::string words(const NftRegs&) const override {

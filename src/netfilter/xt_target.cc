@@ -18,12 +18,12 @@
 #include <linux/netfilter/xt_MARK.h>
 
 #include "base/byteorder.h"
-#include "ip/icmp.h"
 #include "ip/ip.h"
 #include "net.h"
 #include "netfilter/nf_conntrack.h"
 #include "netfilter/nf_hook.h"
 #include "netfilter/nf_nat.h"
+#include "netfilter/nf_reject_ipv4.h"
 #include "netfilter/nft_payload.h"
 #include "netfilter/registry.h"
 #include "route/ip_route.h"
@@ -124,9 +124,7 @@ NftCode xt_reject(const XtTargetBytes& b, NftPkt& pkt) {
   if (with >= kCodes.size()) return NftCode::unknown;
   if (with == kTcpReset && pkt.tprot == IPPROTO_TCP) return NftCode::unknown;
   if (pkt.dry || kCodes[with] == kNone) return NftCode::drop;
-  if ((Ipv4View(pkt.skb.network()).frag_off() & kIpOffset) != 0) return NftCode::drop;
-  nft_leave_checksum(pkt);  // it is quoted
-  icmp_send(pkt.net, pkt.skb, kIcmpDestUnreach, static_cast<std::uint8_t>(kCodes[with]), 0);
+  nf_send_unreach(pkt, static_cast<std::uint8_t>(kCodes[with]));
   return NftCode::drop;
 }
 
