@@ -9,6 +9,8 @@
 #include "dev/netdevice.h"
 #include "dev/skb_gso_segment.h"
 #include "net.h"
+#include "socket/error_queue.h"
+#include "socket/timestamping.h"
 
 namespace txp {
 namespace {
@@ -45,10 +47,21 @@ SkbPtr insert_tags(Net& net, SkbPtr chain, NetDevice& dev) {
   return SkbPtr(head);
 }
 
+// Where the kernel leaves segmenting to the device, its stamp shows the packet before that.
+void stamp_whole(Skb& skb, const NetDevice& dev) {
+  const DevFeatures& can = dev.link().features;
+  if ((skb.tx_flags & kSkbTxSwTstamp) == 0 || dev.features.stacked || !can.gso_udp_l4 ||
+      !(can.hw_csum || can.ip_csum) || beyond_gso_max(skb, dev))
+    return;
+  skb_tstamp_tx(skb, kScmTstampSnd);
+  skb.tx_flags &= static_cast<std::uint8_t>(~kSkbTxSwTstamp);
+}
+
 SkbPtr validate_untagged(Net& net, SkbPtr skb, NetDevice& dev) {
   const DriverFeatures& can = dev.features;
   const bool takes_gso = can.gso_udp_l4 && can.csum && skb->vlan_proto == 0;
   if (skb->is_gso() && (!takes_gso || beyond_gso_max(*skb, dev))) {
+    stamp_whole(*skb, dev);
     SkbPtr segments = skb_gso_segment(net, std::move(skb), Stage::dev_hard_start_xmit);
     if (!segments) dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
     return segments;
