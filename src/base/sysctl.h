@@ -83,6 +83,9 @@ struct InDevConf {
   bool disable_policy = false;
   bool promote_secondaries = false;
   bool src_valid_mark = false;
+  std::uint8_t accept_redirects = 2;  // how many of the two, the device and `all`, say yes
+  bool shared_media = true;
+  bool secure_redirects = true;
   friend bool operator==(const InDevConf&, const InDevConf&) = default;
 };
 

@@ -104,6 +104,16 @@ void DevTable::set_mc_groups(int ifindex, std::vector<Ip4> groups) {
     publish_in_dev(*dev, [&](InDevice& in) { in.mc_groups = std::move(groups); });
 }
 
+void DevTable::set_mc_filter(int ifindex, McFilter filter) {
+  NetDevice* dev = owned(ifindex);
+  if (dev == nullptr) return;
+  publish_in_dev(*dev, [&](InDevice& in) {
+    std::erase_if(in.mc_filters,
+                  [&](const McFilter& f) { return f.sk == filter.sk && f.group == filter.group; });
+    if (filter.include || !filter.sources.empty()) in.mc_filters.push_back(std::move(filter));
+  });
+}
+
 void DevTable::set_egress_filters(int ifindex, std::vector<FilterSpec> filters) {
   NetDevice* dev = owned(ifindex);
   if (dev == nullptr) return;

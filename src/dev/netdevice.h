@@ -82,10 +82,19 @@ struct TxQueue {
   }
 };
 
+// What one socket wants to hear of a group that it joined (struct ip_sf_socklist).
+struct McFilter {
+  const Sock* sk = nullptr;
+  Ip4 group;
+  bool include = false;
+  std::vector<Ip4> sources = {};
+};
+
 // The IPv4 side of a device (struct in_device): immutable, republished on change.
 struct InDevice {
   std::vector<InAddr> addrs;   // in the kernel's order: primaries, then secondaries
-  std::vector<Ip4> mc_groups;  // joined groups, 224.0.0.1 included
+  std::vector<Ip4> mc_groups;  // joined groups, 224.0.0.1 included, once for each that joined
+  std::vector<McFilter> mc_filters = {};  // of those that do not hear everybody
   InDevConf conf;
   NeighParms arp_parms;
 };
@@ -158,6 +167,8 @@ class DevTable {
   void set_in_conf(int ifindex, const InDevConf& conf);
   void set_neigh_parms(int ifindex, const NeighParms& parms);
   void set_mc_groups(int ifindex, std::vector<Ip4> groups);
+  // In the place of what the same socket wanted before.
+  void set_mc_filter(int ifindex, McFilter filter);
   // Publishes the IPv6 side as `change` leaves it.
   void change_inet6(int ifindex, const std::function<void(Inet6Dev&)>& change);
   // Rebuilds the device's qdisc trees from the kernel's list (roots, mq children, clsact, and what

@@ -2,7 +2,7 @@
 // icmp_rcv: errors about what we sent go to their sockets; echo requests are answered.
 //
 // Kernel twin: net/ipv4/icmp.c, icmp_rcv(), icmp_unreach(), icmp_socket_deliver(), icmp_echo().
-// Differs: redirects change no route; no timestamps, extended echo and ping sockets (they are taken
+// Differs: no timestamps, extended echo and ping sockets (they are taken
 // and ignored); icmp_echo_ignore_broadcasts is on. Drops (as received packets): ICMP_CSUM,
 // UNHANDLED_PROTO, INVALID_PROTO, IP_INHDR, and NOT_SPECIFIED for what is cut off.
 #include "ip/icmp.h"
@@ -78,7 +78,7 @@ void icmp_unreach(Net& net, SkbPtr skb, const IcmpHeader& icmp, std::span<std::u
   icmp_socket_deliver(net, std::move(skb), quoted, info);
 }
 
-// icmp_redirect(): its socket hears of it, and the route stays.
+// icmp_redirect().
 void icmp_redirect(Net& net, SkbPtr skb, const IcmpHeader& icmp, std::span<std::uint8_t> quoted) {
   if (quoted.size() < kIpHlen) return error(net, std::move(skb), DropReason::NOT_SPECIFIED);
   icmp_socket_deliver(net, std::move(skb), quoted, icmp.rest);

@@ -82,7 +82,7 @@ Rtable input_route(NetDevice& dev, RouteType type) {
 
 std::expected<Rtable, DropReason> route_multicast(Net& net, NetDevice& dev, Ip4 daddr, Ip4 saddr,
                                                   std::uint8_t tos, std::uint16_t proto) {
-  if (!ip_check_mc(dev, daddr)) return martian(DropReason::NOT_SPECIFIED);
+  if (!ip_check_mc(dev, daddr, saddr)) return martian(DropReason::NOT_SPECIFIED);
   if (saddr.is_multicast() || saddr.is_lbcast()) return martian(DropReason::IP_INVALID_SOURCE);
   if (proto != kEthPIp) return martian(DropReason::INVALID_PROTO);
   if (saddr.is_loopback() && !dev.in_dev().conf.route_localnet)

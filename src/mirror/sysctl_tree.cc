@@ -185,7 +185,7 @@ constexpr auto kConf6 = std::to_array<Conf6>({
 });
 
 // How a device's value and that of `all` make one (include/linux/inetdevice.h).
-enum class Fold : std::uint8_t { own, any, max };
+enum class Fold : std::uint8_t { own, any, max, count };
 
 struct Conf {
   std::string_view name;
@@ -216,6 +216,9 @@ constexpr auto kConf = std::to_array<Conf>({
     {"disable_policy", Fold::any, put<&InDevConf::disable_policy>},
     {"promote_secondaries", Fold::any, put<&InDevConf::promote_secondaries>},
     {"src_valid_mark", Fold::any, put<&InDevConf::src_valid_mark>},
+    {"accept_redirects", Fold::count, put<&InDevConf::accept_redirects>},
+    {"shared_media", Fold::any, put<&InDevConf::shared_media>},
+    {"secure_redirects", Fold::any, put<&InDevConf::secure_redirects>},
 });
 
 struct Neigh {
@@ -335,6 +338,7 @@ InDevConf SysctlTree::in_dev_conf(const std::string& dev) const {
         all = v->second;
     if (entry.fold == Fold::max) own = std::max(own, all);
     if (entry.fold == Fold::any) own = own != 0 || all != 0;
+    if (entry.fold == Fold::count) own = (own != 0 ? 1U : 0U) + (all != 0 ? 1U : 0U);
     entry.set(c, own);
   }
   return c;

@@ -61,7 +61,7 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
   if (n.dead) {
     if (state == Nud::stale) return false;
     guard.unlock();
-    drop(net, kStage, std::move(skb), DropReason::NEIGH_DEAD);
+    if (skb) drop(net, kStage, std::move(skb), DropReason::NEIGH_DEAD);
     return true;
   }
   const NeighParms& parms = neigh_parms(n);
@@ -76,7 +76,7 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
     if (!by_kernel && parms.mcast_solicit + parms.app_solicit == 0) {
       set_state(net, n, Nud::failed, now);
       guard.unlock();
-      drop(net, kStage, std::move(skb), DropReason::NEIGH_FAILED);
+      if (skb) drop(net, kStage, std::move(skb), DropReason::NEIGH_FAILED);
       return true;
     }
     n.probes = parms.ucast_solicit;
@@ -85,7 +85,7 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
     probe_now = !by_kernel;
   }
   NeighTable::Impl& table = n.tbl->impl();
-  SkbQueue pushed_out = enqueue(table, n, std::move(skb));
+  SkbQueue pushed_out = skb ? enqueue(table, n, std::move(skb)) : SkbQueue();
   if (probe_now)
     neigh_probe(net, n, guard);
   else if (by_kernel)
@@ -97,6 +97,11 @@ bool neigh_event_send(Net& net, Neighbour& n, SkbPtr& skb) {
     table.purge(pushed_out, DropReason::NEIGH_QUEUEFULL);
   }
   return true;
+}
+
+void neigh_resolve(Net& net, Neighbour& neigh) {
+  SkbPtr none;
+  static_cast<void>(neigh_event_send(net, neigh, none));
 }
 
 TxResult neigh_resolve_output(Net& net, SkbPtr skb, Neighbour& neigh) {

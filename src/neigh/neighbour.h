@@ -172,6 +172,9 @@ int neigh_update(Net& net, Neighbour& neigh, const MacAddr* mac, Nud new_state,
 TxResult neigh_output(Net& net, SkbPtr skb, Neighbour& neigh);
 TxResult neigh_resolve_output(Net& net, SkbPtr skb, Neighbour& neigh);
 
+// neigh_event_send() without a packet: asks for the address of one that will be needed.
+void neigh_resolve(Net& net, Neighbour& neigh);
+
 // MSG_CONFIRM: the program knows that the neighbour answers (neigh_confirm()); the same for the
 // next hop of a route, when it is in the table (dst_confirm_neigh()).
 void neigh_confirm(Net& net, Neighbour& neigh);

@@ -48,7 +48,7 @@ PlanRecorder::PlanRecorder(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std:
   cpu.recorder = this;
 }
 
-void PlanRecorder::route(const Flow4& fl4, const FibResult& res, const Rtable& rt) {
+void PlanRecorder::route(const Flow4& fl4, const FibResult& res) {
   if (++routes_ != 1) return refuse(Walk::copies);
   if (res.fi != nullptr) {
     plan_.every_neighbour = fib_info_num_path(res) > 1;
@@ -57,7 +57,8 @@ void PlanRecorder::route(const Flow4& fl4, const FibResult& res, const Rtable& r
         res.table->num_default.load(std::memory_order_relaxed) > 1)
       refuse(Walk::route);
     if (res.nh != nullptr)
-      if (const auto e = net_.exceptions->find(fl4.daddr, rt.gateway, res.nh->oif);
+      if (const auto e =
+              net_.exceptions->find(fl4.daddr, fib_nh_gateway(net_, *res.nh), res.nh->oif);
           e && e->expires != 0)
         refuse(Walk::route);
   }

@@ -23,7 +23,7 @@ class PlanRecorder {
   PlanRecorder& operator=(const PlanRecorder&) = delete;
 
   // ip_route_output_flow(): the answer, and what gave it.
-  void route(const Flow4& fl4, const FibResult& res, const Rtable& rt);
+  void route(const Flow4& fl4, const FibResult& res);
   // nf_hook(): asked before a hook runs, and whether it vouched afterwards.
   void hook_begins(bool flow_only) { vouched_ = flow_only; }
   // A rule's counter counted the packet, `len` bytes long.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions about our own addresses. Kernel twins: net/ipv4/devinet.c (inet_select_addr(),
 // __ip_dev_find()), net/ipv4/fib_frontend.c (inet_addr_type()), net/ipv4/igmp.c
-// (ip_check_mc_rcu()). Differs: no source filters of multicast groups.
+// (ip_check_mc_rcu()).
 #include <algorithm>
 
 #include "dev/netdevice.h"
@@ -104,8 +104,18 @@ NetDevice* ip_dev_find(Net& net, Ip4 addr) {
   return net.dev->by_index(res.nh->oif);
 }
 
-bool ip_check_mc(const NetDevice& dev, Ip4 group) {
-  return std::ranges::find(dev.in_dev().mc_groups, group) != dev.in_dev().mc_groups.end();
+bool ip_check_mc(const NetDevice& dev, Ip4 group, Ip4 source) {
+  const InDevice& in_dev = dev.in_dev();
+  const auto members = std::ranges::count(in_dev.mc_groups, group);
+  if (members == 0 || source.is_zero() || in_dev.mc_filters.empty()) [[likely]]
+    return members != 0;
+  std::ptrdiff_t filtered = 0;
+  for (const McFilter& f : in_dev.mc_filters) {
+    if (f.group != group) continue;
+    ++filtered;
+    if ((std::ranges::find(f.sources, source) != f.sources.end()) == f.include) return true;
+  }
+  return filtered < members;  // somebody hears everybody
 }
 
 }  // namespace txp

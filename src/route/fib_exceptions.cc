@@ -44,7 +44,16 @@ struct FibExceptions::Impl {
     if (it == entries.end() && entries.size() >= kMost)
       entries.erase(std::ranges::min_element(entries, {},
                                              [](const auto& entry) { return entry.second.stamp; }));
-    entries[key_of(e)] = {e, ++stamp};
+    Entry& entry = entries[key_of(e)];
+    RouteException learnt = e;
+    if (it != entries.end()) {
+      if (e.redirect.is_zero()) learnt.redirect = entry.e.redirect;
+      if (e.mtu == 0) {
+        learnt.mtu = entry.e.mtu;
+        learnt.mtu_locked = entry.e.mtu_locked;
+      }
+    }
+    entry = {learnt, ++stamp};
   }
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Learnt path MTUs. Kernel twin: net/ipv4/route.c (struct fib_nh_exception).
+// Learnt path MTUs and redirects. Kernel twin: net/ipv4/route.c (struct fib_nh_exception).
 #pragma once
 
 #include <atomic>
@@ -18,6 +18,7 @@ class FibExceptions {
  public:
   explicit FibExceptions(Net& net);
   ~FibExceptions();
+  // What `e` does not say of an MTU or a gateway stays as it was learnt before.
   void set(const RouteException& e);
   void set_all(const std::vector<RouteException>& all);
   // The exception for `daddr` through `gateway` on `oif`, when one has not expired.

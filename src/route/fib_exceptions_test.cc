@@ -19,9 +19,10 @@ struct PmtuNet : RouteTestNet {
     return route(f).value();
   }
   void too_big(std::string_view dst, std::uint32_t mtu) {
-    const Rtable r = rt(dst);
+    Flow4 f = flow(dst);
+    const Rtable r = route(f).value();
     const RcuReader reader;
-    ip_rt_update_pmtu(net, r, ip(dst), mtu, false);
+    ip_rt_update_pmtu(net, r, f, mtu);
   }
 };
 
@@ -74,6 +75,22 @@ TEST(FibExceptions, EveryHopOfAMultipathRouteLearns) {
   t.add(r);
   t.too_big("9.9.9.9", 1300);
   EXPECT_EQ(t.net.exceptions->all().size(), 2U);
+}
+
+TEST(FibExceptions, ARedirectAndAPathMtuAreLearntTogether) {
+  PmtuNet t;
+  RouteException e;
+  e.daddr = ip("8.8.8.8");
+  e.gateway = ip("10.77.0.2");
+  e.oif = 2;
+  e.redirect = ip("10.77.0.9");
+  t.net.exceptions->set(e);
+  EXPECT_EQ(t.rt("8.8.8.8").gateway, ip("10.77.0.9"));
+  EXPECT_EQ(t.rt("8.8.8.8").mtu, 1500U);
+  EXPECT_EQ(t.rt("8.8.4.4").gateway, ip("10.77.0.2"));
+  t.too_big("8.8.8.8", 1300);
+  EXPECT_EQ(t.rt("8.8.8.8").gateway, ip("10.77.0.9"));
+  EXPECT_EQ(t.rt("8.8.8.8").mtu, 1300U);
 }
 
 TEST(FibExceptions, TheTableIsBoundedAndTheOldestLeaves) {

@@ -58,6 +58,11 @@ const FibNh* fib_info_nhc(const FibResult& res, std::size_t i) {
   return member != nullptr ? &member->nh : nullptr;
 }
 
+Ip4 fib_nh_gateway(Net& net, const FibNh& nh) {
+  const bool used = !nh.gateway_is_v6() && fib_nh_scope(net, nh) == kScopeLink;
+  return used ? nh.gateway : Ip4{};
+}
+
 std::uint8_t fib_nh_scope(Net& net, const FibNh& nh) {
   if (nh.gateway_is_v6()) return kScopeLink;
   if (nh.gateway.is_zero()) return kScopeHost;

@@ -101,6 +101,8 @@ unsigned fib_info_num_path(const FibResult& res);
 const FibNh* fib_info_nhc(const FibResult& res, std::size_t i);
 // nhc_scope: whether the gateway is used (kScopeLink) or is one of our own addresses.
 std::uint8_t fib_nh_scope(Net& net, const FibNh& nh);
+// The gateway that names the next hop among exceptions: its own when it is on link, or none.
+Ip4 fib_nh_gateway(Net& net, const FibNh& nh);
 // fib_result_prefsrc(). `from`, when not null, gets the address that gave it, if any did.
 Ip4 fib_result_prefsrc(Net& net, const FibResult& res);
 

@@ -35,10 +35,15 @@ Ip4 inet_select_addr(Net& net, const NetDevice* dev, Ip4 dst, std::uint8_t scope
 NetDevice* ip_dev_find(Net& net, Ip4 addr);
 // fib_compute_spec_dst(): this host's address as the sender of a received `skb` should know it.
 Ip4 fib_compute_spec_dst(Net& net, const Skb& skb);
-// ip_check_mc(): whether `dev` has joined `group`.
-bool ip_check_mc(const NetDevice& dev, Ip4 group);
+// ip_check_mc_rcu(): whether one who joined `group` on `dev` hears `source` (any: not known yet).
+bool ip_check_mc(const NetDevice& dev, Ip4 group, Ip4 source);
 
-// ip_rt_update_pmtu(): a router said that packets of `rt` to `daddr` must not exceed `mtu` bytes.
-void ip_rt_update_pmtu(Net& net, const Rtable& rt, Ip4 daddr, std::uint32_t mtu, bool locked);
+// __ip_rt_update_pmtu(): a router said that packets of `rt`, the route of `fl4`, must not exceed
+// `mtu` bytes.
+void ip_rt_update_pmtu(Net& net, const Rtable& rt, const Flow4& fl4, std::uint32_t mtu);
+// __ip_do_redirect(): `from`, heard on `dev`, says that packets of `rt`, the route of `fl4`, had
+// better go by `to`. `code`: ICMP_REDIR_*.
+void ip_do_redirect(Net& net, const Rtable& rt, const Flow4& fl4, const NetDevice& dev, Ip4 from,
+                    Ip4 to, std::uint8_t code);
 
 }  // namespace txp

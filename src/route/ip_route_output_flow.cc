@@ -52,9 +52,11 @@ void tell_route(Net& net, const Rtable& rt, const Flow4& fl4, const FibResult& r
     if (const InAddr* a = find_addr(net, *rt.dev, fl4.saddr)) trace.by(kStage, *a);
   if (story.exception) {
     const RouteException& e = *story.exception;
-    trace.by(kStage, NamedObject{.kind = "route-exception",
-                                 .text = e.daddr.str() + " mtu " + (e.mtu_locked ? "lock " : "") +
-                                         std::to_string(e.mtu)});
+    std::string what = e.daddr.str();
+    if (!e.redirect.is_zero()) what += " via " + e.redirect.str() + " (redirected)";
+    if (e.mtu != 0)
+      what += " mtu " + std::string(e.mtu_locked ? "lock " : "") + std::to_string(e.mtu);
+    trace.by(kStage, NamedObject{.kind = "route-exception", .text = std::move(what)});
   }
   trace.out(kStage, "dev", rt.dev->name());
   if (rt.gateway_is_v6)
@@ -94,7 +96,7 @@ SockResult<Rtable> ip_route_output_flow(Net& net, Flow4& fl4, Trace* trace, FibR
   SockResult<Rtable> rt = ip_route_output_key_hash(net, fl4, res, story.get());
   if (rt && fl4.proto != 0) fl4.oif = rt->dev->ifindex;
   if (PlanRecorder* r = net.this_cpu().recorder; r != nullptr && rt) [[unlikely]]
-    r->route(fl4, res, *rt);
+    r->route(fl4, res);
   if (const auto* policy = xfrm_policy(net); policy != nullptr && rt && fl4.proto != 0) {
     if (trace != nullptr)
       trace->unknown(kStage, NamedObject{.kind = policy->kind, .text = policy->text});

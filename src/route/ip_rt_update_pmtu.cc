@@ -11,36 +11,32 @@
 
 namespace txp {
 
-void ip_rt_update_pmtu(Net& net, const Rtable& rt, Ip4 daddr, std::uint32_t mtu, bool locked) {
+void ip_rt_update_pmtu(Net& net, const Rtable& rt, const Flow4& fl4, std::uint32_t mtu) {
   if (rt.mtu_locked || rt.dev == nullptr || rt.mtu < mtu) return;
   const Sysctls& s = net.sysctl();
+  RouteException e;
   if (mtu < s.min_pmtu) {
-    locked = true;
+    e.mtu_locked = true;
     mtu = std::min(rt.mtu, s.min_pmtu);
   }
-  RouteException e;
-  e.daddr = daddr;
-  e.gateway = rt.gateway;
-  e.oif = rt.dev->ifindex;
+  e.daddr = fl4.daddr;
   e.mtu = mtu;
-  e.mtu_locked = locked;
   e.expires = net.clock.now() + Nanos{s.mtu_expires} * kSecond;
+  const auto learn = [&](const FibNh* nh) {
+    if (nh == nullptr) return;
+    e.oif = nh->oif;
+    e.gateway = fib_nh_gateway(net, *nh);
+    net.exceptions->set(e);
+  };
 
-  // Over several next hops, all of them learn it: the next packet may take another.
-  Flow4 fl4;
-  fl4.daddr = daddr;
   FibResult res;
-  if (fib_lookup(net, fl4, res, nullptr) == 0 && fib_info_num_path(res) > 1) {
-    for (std::size_t i = 0; i < fib_info_num_path(res); ++i) {
-      const FibNh* nh = fib_info_nhc(res, i);
-      if (nh == nullptr) break;
-      e.oif = nh->oif;
-      e.gateway = fib_nh_scope(net, *nh) == kScopeLink ? nh->gateway : Ip4{};
-      net.exceptions->set(e);
-    }
-    return;
+  if (fib_lookup(net, fl4, res, nullptr) != 0) return;
+  if (fib_info_num_path(res) > 1) {
+    // Over several next hops, all of them learn it: the next packet may take another.
+    for (std::size_t i = 0; i < fib_info_num_path(res); ++i) learn(fib_info_nhc(res, i));
+  } else if (fib_select_path(net, res, fl4, nullptr)) {
+    learn(res.nh);
   }
-  net.exceptions->set(e);
 }
 
 }  // namespace txp

@@ -59,7 +59,7 @@ int make(Net& net, const FibResult& res, const Flow4& fl4, int orig_oif, NetDevi
     rt.is_local = true;
   } else if (type == RouteType::multicast) {
     rt.is_multicast = true;
-    rt.is_local = ip_check_mc(dev, fl4.daddr);
+    rt.is_local = ip_check_mc(dev, fl4.daddr, fl4.saddr);
     // A route shorter than 224.0.0.0/4 lends multicast its device, not its gateway.
     if (res.prefixlen < 4) fi = nullptr;
   }
@@ -81,6 +81,11 @@ int make(Net& net, const FibResult& res, const Flow4& fl4, int orig_oif, NetDevi
       if (!rt.gateway_is_v6) rt.gateway = nh.gateway;
     }
     e = net.exceptions->find(fl4.daddr, rt.gateway, nh.oif);
+    if (e && !e->redirect.is_zero()) [[unlikely]] {  // fill_route_from_fnhe()
+      uses_gateway = true;
+      rt.gateway_is_v6 = false;
+      rt.gateway = e->redirect;
+    }
     if (story != nullptr) story->exception = e;
     rt.hoplimit = static_cast<std::uint8_t>(std::min(fi->metric(kRtaxHoplimit), 255U));
     rt.mtu_locked = fi->metric_locked(kRtaxMtu) || (e && e->mtu_locked);

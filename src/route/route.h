@@ -60,12 +60,14 @@ struct Route {
   friend bool operator==(const Route&, const Route&) = default;
 };
 
-// A learnt path MTU (fib_nh_exception), as `ip route show cache` lists it.
+// What was learnt about a destination by way of a next hop (fib_nh_exception): its path's MTU, as
+// `ip route show cache` lists it, and another gateway.
 struct RouteException {
   Ip4 daddr;
-  Ip4 gateway;
+  Ip4 gateway;  // of the next hop
   int oif = 0;
-  std::uint32_t mtu = 0;
+  std::uint32_t mtu = 0;  // 0: none learnt
+  Ip4 redirect = {};      // fnhe_gw; any: none learnt
   bool mtu_locked = false;
   std::int64_t expires = 0;  // ns on the Net's clock; 0: never
 };

@@ -3,7 +3,7 @@
 //
 // Kernel twin: net/ipv4/igmp.c, ip_mc_join_group(), ip_mc_leave_group(), ip_mc_drop_socket(),
 // ip_mc_find_dev(), ip_mc_source().
-// Differs: no IGMP reports; a socket filters by source, its device does not.
+// Differs: no IGMP reports.
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -27,10 +27,17 @@ const NetDevice* ip_mc_find_dev(Net& net, const Sock::Membership& m) {
   return rt ? rt->dev : nullptr;
 }
 
-// ip_mc_dec_group(): `dev` may be gone.
-void leave(Net& net, int ifindex, Ip4 group) {
+// ip_mc_add_src(), ip_mc_del_src(): the device hears of the socket's filter.
+void filter_device(const Sock& sk, const Sock::Membership& m) {
+  sk.net.dev->set_mc_filter(m.ifindex, {&sk, m.group, m.include, m.sources});
+}
+
+// ip_mc_dec_group(): the device may be gone.
+void leave(const Sock& sk, int ifindex, Ip4 group) {
+  Net& net = sk.net;
   const NetDevice* dev = net.dev->by_index(ifindex);
   if (dev == nullptr) return;
+  net.dev->set_mc_filter(ifindex, {.sk = &sk, .group = group});
   std::vector<Ip4> groups = dev->in_dev().mc_groups;
   if (const auto at = std::ranges::find(groups, group); at != groups.end()) groups.erase(at);
   net.dev->set_mc_groups(ifindex, std::move(groups));
@@ -76,7 +83,7 @@ SockResult<void> ip_mc_leave_group(Sock& sk, const Sock::Membership& m) {
     ifindex = mine->ifindex;
     sk.memberships.erase(mine);
   }
-  leave(sk.net, ifindex, m.group);
+  leave(sk, ifindex, m.group);
   return {};
 }
 
@@ -89,7 +96,7 @@ void ip_mc_drop_socket(Sock& sk) {
     const std::lock_guard receivers(sk.rx_lock);
     all.swap(sk.memberships);
   }
-  for (const Sock::Membership& m : all) leave(sk.net, m.ifindex, m.group);
+  for (const Sock::Membership& m : all) leave(sk, m.ifindex, m.group);
 }
 
 SockResult<void> ip_mc_source(Sock& sk, Sock::Membership m, Ip4 source, bool include, bool add,
@@ -114,6 +121,7 @@ SockResult<void> ip_mc_source(Sock& sk, Sock::Membership m, Ip4 source, bool inc
     if (mine->include != include) {
       if (!mine->sources.empty()) return err(EINVAL);
       mine->include = include;
+      filter_device(sk, *mine);
     }
     std::vector<Ip4>& sources = mine->sources;
     const auto at = std::ranges::find(sources, source);
@@ -122,11 +130,13 @@ SockResult<void> ip_mc_source(Sock& sk, Sock::Membership m, Ip4 source, bool inc
         return err(ENOBUFS);
       if (at != sources.end()) return err(EADDRNOTAVAIL);
       sources.push_back(source);
+      filter_device(sk, *mine);
       return {};
     }
     if (at == sources.end()) return err(EADDRNOTAVAIL);
     if (sources.size() > 1 || !include) {
       sources.erase(at);
+      filter_device(sk, *mine);
       return {};
     }
   }

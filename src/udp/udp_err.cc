@@ -2,8 +2,8 @@
 // udp_err: an ICMP error about a datagram of ours becomes its socket's error.
 //
 // Kernel twin: net/ipv4/udp.c, __udp4_lib_err(); net/ipv4/icmp.c, icmp_err_convert;
-// net/ipv4/route.c, ipv4_sk_update_pmtu().
-// Differs: no encapsulation sockets; redirects are ignored.
+// net/ipv4/route.c, ipv4_sk_update_pmtu(), ipv4_sk_redirect().
+// Differs: no encapsulation sockets.
 #include <netinet/in.h>
 
 #include <array>
@@ -45,10 +45,8 @@ constexpr std::array<IcmpError, kNrIcmpUnreach + 1> kConvert = {{
     {EHOSTUNREACH, true},   // precedence cutoff
 }};
 
-// ipv4_sk_update_pmtu(): the path that the datagram took learns, and the route that a connected
-// socket keeps is renewed.
-void ipv4_sk_update_pmtu(Net& net, Sock& sk, const Ipv4View& quoted, std::uint32_t mtu) {
-  if (sk.pmtudisc == IP_PMTUDISC_INTERFACE || sk.pmtudisc == IP_PMTUDISC_OMIT) return;
+// __build_flow_key(): the way of the datagram that is quoted.
+Flow4 flow_key(const Sock& sk, const Ipv4View& quoted) {
   Flow4 fl4;
   fl4.oif = sk.bound_dev_if;
   fl4.iif = 1;  // LOOPBACK_IFINDEX
@@ -58,10 +56,25 @@ void ipv4_sk_update_pmtu(Net& net, Sock& sk, const Ipv4View& quoted, std::uint32
   fl4.daddr = quoted.daddr();
   fl4.tos = sk.tos & 0xfc;
   fl4.proto = IPPROTO_UDP;
+  return fl4;
+}
+
+// ipv4_sk_update_pmtu(): the path that the datagram took learns, and the route that a connected
+// socket keeps is renewed.
+void ipv4_sk_update_pmtu(Net& net, Sock& sk, const Ipv4View& quoted, std::uint32_t mtu) {
+  if (sk.pmtudisc == IP_PMTUDISC_INTERFACE || sk.pmtudisc == IP_PMTUDISC_OMIT) return;
+  Flow4 fl4 = flow_key(sk, quoted);
   if (const auto rt = ip_route_output_flow(net, fl4, nullptr); rt)
-    ip_rt_update_pmtu(net, *rt, quoted.daddr(), mtu, false);
+    ip_rt_update_pmtu(net, *rt, fl4, mtu);
   if (sk.dst_mtu.load(std::memory_order_relaxed) == Sock::kDstNone) return;
   if (const auto rt = ip_route_output_flow(net, fl4, nullptr); rt) sk.dst_set(*rt);
+}
+
+void ipv4_sk_redirect(Net& net, const Sock& sk, const Ipv4View& quoted, const Skb& about, Ip4 to) {
+  Flow4 fl4 = flow_key(sk, quoted);
+  const Ip4 from = Ipv4View(std::as_const(about).network()).saddr();
+  if (const auto rt = ip_route_output_flow(net, fl4, nullptr); rt)
+    ip_do_redirect(net, *rt, fl4, *about.dev, from, to, about.data[1]);
 }
 
 // The error for the socket; a code of 0: none.
@@ -92,6 +105,7 @@ void udp_err(Net& net, Skb& about, std::span<std::uint8_t> inner, std::uint32_t 
   const bool found = net.udp->with_socket(
       quoted.daddr(), uh->dest, quoted.saddr(), uh->source, about.dev->ifindex, [&](Sock& sk) {
         if (frag_needed) ipv4_sk_update_pmtu(net, sk, quoted, info);
+        if (type == kIcmpRedirect) ipv4_sk_redirect(net, sk, quoted, about, Ip4{info});
         const IcmpError e = convert(sk, type, code);
         if (e.code == 0) return;
         if (!sk.recverr && (!e.fatal || !sk.connected)) return;

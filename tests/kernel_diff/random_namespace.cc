@@ -125,7 +125,10 @@ class NamespaceAuthor {
   // After everything that a device must be up for.
   void devices_down() {
     if (rnd_.percent(4)) setup("ip link set vc down");
-    if (rnd_.percent(2)) setup("ip link set va down");
+    if (rnd_.percent(2)) {
+      setup("ip link set va arp off");  // its ARP would be dropped where nobody sees it
+      setup("ip link set va down");
+    }
     if (rnd_.percent(4)) {
       // Without a carrier the device drops the kernel's ARP where nobody sees it, and counts it.
       setup("ip link set vc arp off");
@@ -247,9 +250,7 @@ class NamespaceAuthor {
                                                   "dev va scope global", "dev vc proto static"}));
     if (rnd_.percent(20)) words += " src " + rnd_.pick(d_.locals);
     if (rnd_.percent(15)) {
-      // A route's MTU beyond the device's is one of the known differences.
-      const int mtu =
-          std::min({rnd_.pick({68, 100, 552, 600, 1000, 1400, 1500}), d_.mtu_va, d_.mtu_vc});
+      const int mtu = rnd_.pick({68, 100, 552, 600, 1000, 1400, 1500, 1501, 2000});
       words += fmt::format(" mtu {}{}", rnd_.pick({"", "lock "}), mtu);
       d_.route_mtu = mtu;
     }
