@@ -31,6 +31,8 @@ int stat(const Arguments& arguments);
 int top(const Arguments& arguments);
 int watch(const Arguments& arguments);
 int prove(const Arguments& arguments);
+int query(const Arguments& arguments);
+int forward(const Arguments& arguments);
 
 // One line on standard error: "txpath: WHAT: WHY". Answers kUsage.
 int complain(std::string_view message);

@@ -27,6 +27,8 @@ usage: txpath [--netns NAME] VERB ...
   serve                         the same as a live page, as metrics and as JSON, over HTTP
   watch [FILTER]                the running kernel's own path, from its tracepoints
   prove udp to ADDR:PORT ...    explains, really sends it through the kernel, and compares
+  query FILE ...                asks the records that send, run and watch keep with --record FILE
+  forward FILE URL              sends those records to ClickHouse
 
   --netns NAME   work in the network namespace NAME (`ip netns`), or in the one at a path
   --help         this text; `txpath VERB --help` tells a verb's words and options
@@ -42,8 +44,9 @@ struct Verb {
 };
 
 constexpr Verb kVerbs[] = {
-    {"explain", explain}, {"diff", diff},         {"send", send}, {"run", run}, {"watch", watch},
-    {"prove", prove},     {"snapshot", snapshot}, {"stat", stat}, {"top", top}, {"serve", serve},
+    {"explain", explain}, {"diff", diff},   {"send", send},         {"run", run},
+    {"watch", watch},     {"prove", prove}, {"snapshot", snapshot}, {"stat", stat},
+    {"top", top},         {"serve", serve}, {"query", query},       {"forward", forward},
 };
 
 int run_verb(std::string_view name, const Arguments& rest) {

@@ -29,6 +29,7 @@ struct Words {
   std::string trace_filter;
   bool drop_only = false;
   std::string latency;
+  std::string record;
   std::string input;
   std::vector<std::string> devices;
   bool json = false;
@@ -88,6 +89,7 @@ Result<SendOptions> options_of(const Words& w, const std::string& pcap) {
   if (!w.latency.empty()) o.latency = w.latency == "call" ? LatencyMode::call : LatencyMode::stage;
   o.trace_selection = {trace->value_or(1), w.trace_filter, w.drop_only};
   o.pcap = pcap;
+  o.record = w.record;
   o.json = w.json;
   return o;
 }
@@ -140,6 +142,9 @@ int send(const Arguments& arguments) {
       ->check(CLI::IsMember({"call", "stage"}))
       ->option_text("call|stage");
   app.add_option("--pcap", pcap, "writes every frame there")->option_text("OUT.pcapng");
+  app.add_option("--record", w.record,
+                 "keeps drops, failed calls and traces in this store, for txpath query")
+      ->option_text("FILE");
   app.add_flag("-j,--json", w.json, "ends with one JSON object instead of the table");
   app.footer(std::string(kSendWordsText));
   if (const auto code = parse(app, arguments)) return *code;

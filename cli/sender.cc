@@ -24,6 +24,7 @@
 #include "explain/socket_options.h"
 #include "explain/trace_text.h"
 #include "neigh/neighbour.h"
+#include "records/record_sinks.h"
 #include "route/ip6_route.h"
 #include "route/ip_route.h"
 #include "udp/udp_table.h"
@@ -391,11 +392,24 @@ class TracePrinter final : public TraceSink {
 
 Result<void> Sender::open_traces() {
   if (options_.latency != LatencyMode::off) net_.measure_latency(options_.latency);
+  if (!options_.record.empty()) {
+    auto recorder = Recorder::open(options_.record);
+    if (!recorder) return fail("--record " + recorder.error().what);
+    recorder_ = std::move(*recorder);
+    failures_.listen([this](const Failure& f, std::uint64_t times) {
+      Record r = record_of(f, times);
+      if (r.sport == 0 && kernel_port_)
+        r.sport = options_.question.to6 ? kernel_port_->local6.port : kernel_port_->local.port;
+      recorder_->put(std::move(r));
+    });
+  }
   if (options_.trace == 0) return {};
   auto log = TraceLog::open(net_, options_.trace_selection);
   if (!log) return fail("--trace-" + log.error().what);
   traces_ = std::move(*log);
-  if (options_.trace_to.empty()) traces_->add(std::make_unique<TracePrinter>(options_.json));
+  if (recorder_) traces_->add(make_record_sink(*recorder_));
+  if (options_.trace_to.empty() && !recorder_)
+    traces_->add(std::make_unique<TracePrinter>(options_.json));
   for (const std::string& path : options_.trace_to) {
     auto sink = make_trace_sink(path);
     if (!sink) return fail("--trace-to " + sink.error().what);
@@ -415,6 +429,11 @@ void Sender::note_drops() {
 Result<void> Sender::finish() {
   if (traces_)
     if (auto closed = traces_->close(); !closed) return fail("--trace-to " + closed.error().what);
+  if (recorder_) {
+    if (auto closed = recorder_->close(); !closed) return fail("--record " + closed.error().what);
+    if (const auto lost = recorder_->lost(); lost != 0)
+      warn(fmt::format("--record: {} records did not fit and are lost", lost));
+  }
   if (capture_)
     if (auto closed = capture_->close(); !closed) return fail("--pcap " + closed.error().what);
   return {};

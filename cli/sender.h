@@ -20,6 +20,7 @@
 #include "observe/stat.h"
 #include "observe/stat_file.h"
 #include "observe/trace_log.h"
+#include "records/recorder.h"
 #include "socket/sock.h"
 #include "tap/pcapng_writer.h"
 
@@ -34,6 +35,7 @@ struct SendOptions {
   TraceSelection trace_selection;
   LatencyMode latency = LatencyMode::off;
   std::string pcap;
+  std::string record;  // a store; "": none
   bool json = false;
 };
 
@@ -57,7 +59,7 @@ class Sender {
   // Sends everything, then waits for what is queued, at most kDrain. A signal (stop()) ends it
   // early. Traces are printed as they happen.
   [[nodiscard]] std::expected<void, SendFailure> run(PayloadSource& source);
-  // Writes the capture. Errors: the file's.
+  // Writes the files. Errors: theirs.
   [[nodiscard]] Result<void> finish();
 
   Json report();  // stat's, and "send"
@@ -84,6 +86,7 @@ class Sender {
   [[nodiscard]] Result<void> open_traces();
 
   SendOptions options_;
+  std::unique_ptr<Recorder> recorder_;
   std::unique_ptr<TraceLog> traces_;  // outlives the packets that tell it
   FailureLog failures_;
   CounterTotals seen_;  // when failures_ was told last

@@ -76,28 +76,34 @@ Result<ListenAddress> parse_listen(std::string_view text) {
   return a;
 }
 
-Result<std::string> read_token(const std::string& file) {
-  std::string token;
-  std::string from = "TXPATH_TOKEN";
+Result<std::string> read_secret(const std::string& file, const std::string& option,
+                                const char* variable) {
+  std::string secret;
   if (!file.empty()) {
-    from = "--token-file " + file;
+    const std::string from = option + " " + file;
     struct stat st{};
     std::ifstream in(file);
     if (!in || ::stat(file.c_str(), &st) != 0)
       return fail(fmt::format("{}: {}", from, std::strerror(errno)));
     if ((st.st_mode & S_IRWXO) != 0)
       return fail(fmt::format("{}: others can read it, chmod o= it first", from));
-    std::getline(in, token);
-  } else if (const char* set = std::getenv("TXPATH_TOKEN"); set != nullptr) {
-    token = set;
-  } else {
-    return token;
+    std::getline(in, secret);
+  } else if (const char* set = std::getenv(variable); set != nullptr) {
+    secret = set;
   }
-  while (token.ends_with('\r') || token.ends_with(' ')) token.pop_back();
-  if (token.size() < kLeastToken)
+  while (secret.ends_with('\r') || secret.ends_with(' ')) secret.pop_back();
+  return secret;
+}
+
+Result<std::string> read_token(const std::string& file) {
+  constexpr const char* kVariable = "TXPATH_TOKEN";
+  const std::string option = "--token-file";
+  auto token = read_secret(file, option, kVariable);
+  if (!token || (file.empty() && std::getenv(kVariable) == nullptr)) return token;
+  if (token->size() < kLeastToken)
     return fail(
         fmt::format("{}: a token of at least {} characters is wanted, as from openssl rand -hex 16",
-                    from, kLeastToken));
+                    file.empty() ? kVariable : option + " " + file, kLeastToken));
   return token;
 }
 

@@ -20,8 +20,12 @@ struct ListenAddress {
 };
 [[nodiscard]] Result<ListenAddress> parse_listen(std::string_view text);
 
-// The first line of a file that nobody else can read, or $TXPATH_TOKEN when `file` is empty; "":
-// there is none. Errors: the file cannot be read, is open to others, or its token is too short.
+// The first line of a file that nobody else can read, which `option` named, or the environment
+// variable's when `file` is empty; "": there is none. Errors: the file cannot be read, or is open
+// to others.
+[[nodiscard]] Result<std::string> read_secret(const std::string& file, const std::string& option,
+                                              const char* variable);
+// That of `--token-file FILE` or $TXPATH_TOKEN. Errors: also one that is too short.
 [[nodiscard]] Result<std::string> read_token(const std::string& file);
 
 enum class Access : std::uint8_t {

@@ -6,7 +6,7 @@
 # Builds the library, the command and the unit tests.
 packages_build="cmake ninja-build g++ pkg-config ca-certificates
   libfmt-dev nlohmann-json3-dev libcli11-dev libmnl-dev libnftnl-dev liburcu-dev libpcap-dev
-  clang-16 bpftool libbpf-dev libcpp-httplib-dev
+  clang-16 bpftool libbpf-dev libcpp-httplib-dev libsqlite3-dev
   libgtest-dev libgmock-dev"
 # The laboratory of ./demo and of the kernel_diff tests.
 packages_lab="iproute2 ethtool nftables iptables procps util-linux python3"

@@ -18,9 +18,33 @@ constexpr std::size_t kFailures = 32;
 // What decided at the stage where it ended.
 std::string deciding_object(const Explanation& x) {
   for (auto s = x.stages.rbegin(); s != x.stages.rend(); ++s)
-    if (s->stage == x.dropped_at && !s->by.empty())
-      return s->by.back().kind + " " + object_line(s->by.back());
+    if (s->stage == x.dropped_at)
+      if (const ReportObject* o = decided(s->by)) return o->kind + " " + object_line(*o);
   return {};
+}
+
+// Where it was last sent to.
+std::string last_device(const Explanation& x) {
+  std::string dev;
+  for (const ReportStage& s : x.stages)
+    for (const auto& [key, value] : s.out)
+      if (const auto* text = std::get_if<std::string>(&value); key == "dev" && text != nullptr)
+        dev = *text;
+  return dev;
+}
+
+// What is known of a flow without asking.
+Explanation::Flow asked_flow(const FlowQuestion& q, std::size_t len) {
+  Explanation::Flow f;
+  f.proto = q.proto;
+  if (q.from && !q.from->is_zero()) f.src = q.from;
+  if (q.from6 && !q.from6->is_any()) f.src6 = q.from6;
+  if (q.from_port != 0) f.sport = q.from_port;
+  f.dst = q.to;
+  f.dst6 = q.to6;
+  f.dport = q.to_port;
+  f.len = len;
+  return f;
 }
 
 // Asks a copy of the namespace. What it would do is no answer where it was dropped later: then the
@@ -39,6 +63,8 @@ void explain_failure(Failure& f, std::size_t len) {
   }
   f.stage = x.dropped_at;
   f.reason = x.reason;
+  f.way = x.flow;
+  f.dev = last_device(x);
   f.object = deciding_object(x);
   f.change = smallest_change(x);
 }
@@ -50,8 +76,9 @@ bool same_place(const FlowQuestion& a, const FlowQuestion& b) {
 
 }  // namespace
 
-void FailureLog::call_failed(const FlowQuestion& question, std::size_t len, int error) {
-  note(question, len, error, std::nullopt, std::nullopt, 1);
+void FailureLog::call_failed(const FlowQuestion& question, std::size_t len, int error,
+                             std::uint64_t times) {
+  note(question, len, error, std::nullopt, std::nullopt, times);
 }
 
 void FailureLog::drops(const FlowQuestion& question, std::size_t len, const CounterTotals& before,
@@ -81,7 +108,19 @@ void FailureLog::note(const FlowQuestion& question, std::size_t len, int error,
     f.error = error;
     f.stage = stage;
     f.reason = reason;
+    f.way = asked_flow(question, len);
     f.flow = question.to.str() + ":" + std::to_string(question.to_port);
+    // The call that failed and the packet that was dropped by it have one cause.
+    const auto twin = std::ranges::find_if(failures_, [&](const Failure& o) {
+      return stage && o.stage == stage && o.reason == reason && same_place(o.question, question);
+    });
+    if (twin != failures_.end()) {
+      f.way = twin->way;
+      f.dev = twin->dev;
+      f.flow = twin->flow;
+      f.object = twin->object;
+      f.change = twin->change;
+    }
   }
   f.times += times;
   f.at_ms = now / kMillisecond;
@@ -89,6 +128,7 @@ void FailureLog::note(const FlowQuestion& question, std::size_t len, int error,
     explain_failure(f, len);
     explained_ = now;
   }
+  if (listener_) listener_(f, times);
   failures_.push_back(std::move(f));
   if (failures_.size() > kFailures) failures_.pop_front();
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -23,16 +24,22 @@ struct Failure {
   std::optional<DropReason> reason;
   int error = 0;  // the call's errno; 0: it succeeded, and a packet was dropped later
   FlowQuestion question;
-  std::string flow;    // "udp 10.0.0.1:* > 10.0.0.2:53, 100 bytes"
-  std::string object;  // "": not known
-  std::string change;  // "": none to name
+  Explanation::Flow way;  // as far as it is known
+  std::string dev;        // the last one that it came to; "": none
+  std::string flow;       // "udp 10.0.0.1:* > 10.0.0.2:53, 100 bytes"
+  std::string object;     // "": not known
+  std::string change;     // "": none to name
 };
 
 // Thread safety: any.
 class FailureLog {
  public:
+  // Is told of each with how many times it happened since; before anything else, and not in vain.
+  using Listener = std::function<void(const Failure& failure, std::uint64_t times)>;
+  void listen(Listener listener) { listener_ = std::move(listener); }
   // A send call that failed with `error`.
-  void call_failed(const FlowQuestion& question, std::size_t len, int error);
+  void call_failed(const FlowQuestion& question, std::size_t len, int error,
+                   std::uint64_t times = 1);
   // What was dropped between two looks at the counters, by packets that `question` describes.
   void drops(const FlowQuestion& question, std::size_t len, const CounterTotals& before,
              const CounterTotals& now);
@@ -44,6 +51,7 @@ class FailureLog {
   void note(const FlowQuestion& question, std::size_t len, int error, std::optional<Stage> stage,
             std::optional<DropReason> reason, std::uint64_t times);
 
+  Listener listener_;
   mutable std::mutex mutex_;
   std::deque<Failure> failures_;
   Nanos explained_ = 0;  // when, by the wall

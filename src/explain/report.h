@@ -32,6 +32,8 @@ std::string verdict_sentence(const Explanation& x);
 std::string smallest_change(const Explanation& x);
 // "udp 10.77.0.1:* > 10.77.0.2:53, 100 bytes"
 std::string flow_line(const Explanation& x);
+// The object that decided last, of those that a stage tells of; null: none did.
+const ReportObject* decided(const std::vector<ReportObject>& by);
 // "dev va, gateway none, mtu 1500"
 std::string fields_line(const Fields& fields);
 // An object's words with what identifies it: "32766: from all lookup main".

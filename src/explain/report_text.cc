@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "explain/frame_layout.h"
 #include "explain/ip_text.h"
 #include "explain/report.h"
+#include "observe/trace.h"
 #include "wire/ipv4.h"
 
 namespace txp {
@@ -157,6 +159,12 @@ std::string fields_line(const Fields& fields) {
   for (const auto& [key, value] : fields)
     line += fmt::format("{}{} {}", line.empty() ? "" : ", ", key, value_text(value));
   return line;
+}
+
+const ReportObject* decided(const std::vector<ReportObject>& by) {
+  const auto last = std::find_if(by.rbegin(), by.rend(),
+                                 [](const ReportObject& o) { return o.kind != kWouldPass; });
+  return last != by.rend() ? &*last : nullptr;
 }
 
 std::string object_line(const ReportObject& o) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "explain/report.h"
+#include "observe/trace.h"
 
 namespace txp {
 namespace {
@@ -87,7 +88,7 @@ std::string size_change(const Explanation& x) {
 // The rule that drops it goes, or, where a chain's policy does, one that accepts it comes.
 std::string firewall_change(const Explanation& x, const ReportStage& s) {
   for (const ReportObject& o : s.by)  // tried out, rule by rule
-    if (o.kind == "would-pass" && o.text.starts_with("nft delete rule")) return o.text;
+    if (o.kind == kWouldPass && o.text.starts_with("nft delete rule")) return o.text;
   for (auto o = s.by.rbegin(); o != s.by.rend(); ++o) {
     if (o->kind == "nft-rule" && !field_text(*o, "handle").empty())
       return fmt::format("nft delete rule {} {} {} handle {}", field_text(*o, "family"),

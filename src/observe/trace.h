@@ -54,6 +54,9 @@ struct NexthopSpec {
   friend bool operator==(const NexthopSpec&, const NexthopSpec&) = default;
 };
 
+// The kind of an object that decided nothing: what would have let the packet pass.
+inline constexpr std::string_view kWouldPass = "would-pass";
+
 using Deciding = std::variant<NamedObject, FibRule, Route, NexthopSpec, NeighSpec, InAddr,
                               QdiscSpec, Link, Route6, In6Addr, FdbEntry>;
 
