@@ -109,7 +109,8 @@ NfVerdict run_hook(Net& net, NfHook hook, Skb& skb, const NetDevice* out, const 
   if (before) {
     if (result.code == NftCode::drop && result.error == 0)
       for (std::string& words : nft_would_pass(net, pkt, *before, *ops.chain))
-        skb.trace->by(stage_of(hook), NamedObject{.kind = std::string(kWouldPass), .text = std::move(words)});
+        skb.trace->by(stage_of(hook),
+                      NamedObject{.kind = std::string(kWouldPass), .text = std::move(words)});
     free_skb(std::move(before));
   }
   switch (result.code) {
