@@ -130,7 +130,8 @@ NfTuple unique_tuple(NftPkt& pkt, const NfConn& ct, const NfTuple& current, cons
 // with them (nf_nat_ipv4_manip_pkt(), nf_csum_update(), udp_manip_pkt()).
 bool rewrite(Skb& skb, std::uint8_t* ip, NfManip manip, Ip4 addr, std::uint16_t port) {
   const std::uint8_t proto = Ipv4View(ip).protocol();
-  const auto thoff = static_cast<std::uint32_t>(ip - skb.data + Ipv4View(ip).hlen());
+  const auto thoff =
+      static_cast<std::uint32_t>(static_cast<std::size_t>(ip - skb.data) + Ipv4View(ip).hlen());
   std::uint8_t* at = ip + (manip == NfManip::src ? 12 : 16);
   std::array<std::uint8_t, 4> old_addr{};
   std::memcpy(old_addr.data(), at, 4);
