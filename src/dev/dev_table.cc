@@ -221,6 +221,7 @@ void DevTable::attach(NetDevice& dev, std::unique_ptr<Driver> driver) {
 void DevTable::publish_taps(NetDevice& dev, std::vector<Tap*> taps) {
   auto* next = taps.empty() ? nullptr : new std::vector<Tap*>(std::move(taps));
   net_.retired.retire(dev.taps.set(next));
+  net_.generations.changed(Basis::link);
 }
 
 void DevTable::add_tap(NetDevice* dev, Tap* tap) {

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstring>
-#include <optional>
 #include <span>
 
 #include "dev/netdevice.h"
@@ -117,59 +116,78 @@ inline void touch_neighbour(Net& net, const Plan& plan) {
     plan.in_doubt->used.store(net.clock.now(), std::memory_order_relaxed);
 }
 
-// Whether the frame goes straight into the driver and is gone when the call returns: nothing in the
-// way, no tap, and no queue, or one that a packet passes by while it is empty (StraightXmit looks).
-// It need not be charged to its sender then.
-inline bool straight(const Cpu& cpu, const Plan& plan, const NetDevice& dev, const TxQueue& txq) {
-  const Qdisc& q = *txq.qdisc;
-  return dev.features.sync && cpu.call_began == 0 &&
-         (plan.past_queue ? q.can_bypass && q.one_txqueue : q.has_no_queue) &&
-         dev.taps.get() == nullptr && dev.is_up() && cpu.xmit_recursion == 0;
+// Whether the frame goes straight into the driver, now.
+inline bool straight(const Cpu& cpu, const Plan& plan) {
+  return plan.way != Plan::Way::walk && cpu.call_began == 0 && cpu.xmit_recursion == 0;
 }
 
-// Frames on their way into the driver one after the other, under the queue's lock, past an empty
-// discipline where there is one; what they count there is counted at the end.
+// Holds the discipline of a queue while frames pass it by, if it has one and it is empty.
+class PastQueue {
+ public:
+  [[gnu::always_inline]] PastQueue(const Plan& plan, TxQueue& txq) {
+    if (plan.way == Plan::Way::past_queue) [[unlikely]]
+      enter(txq);
+  }
+  [[gnu::always_inline]] ~PastQueue() {
+    if (q_ != nullptr) [[unlikely]]
+      leave();
+  }
+  PastQueue(const PastQueue&) = delete;
+  PastQueue& operator=(const PastQueue&) = delete;
+
+  // False: packets wait in it, or the driver has stopped; the frames have to walk.
+  explicit operator bool() const { return free_; }
+  // So many passed.
+  [[gnu::always_inline]] void passed(std::uint64_t packets, std::uint64_t bytes) {
+    if (q_ == nullptr) [[likely]]
+      return;
+    q_->stats.packets.add(packets);
+    q_->stats.bytes.add(bytes);
+  }
+  // What the driver did not take waits in it, first in line, as sch_direct_xmit() puts it.
+  void requeue(Net& net, TxQueue& txq, SkbPtr skb) {
+    q_->bstats_update(*skb);
+    dev_requeue_skb(net, std::move(skb), *q_, txq);
+  }
+  [[gnu::noinline]] void leave() {
+    q_->running = false;
+    q_->lock.unlock();
+    q_ = nullptr;
+  }
+
+ private:
+  [[gnu::noinline]] void enter(TxQueue& txq) {
+    Qdisc& q = *txq.qdisc;
+    q.lock.lock();
+    free_ = q.idle() && !txq.xoff();
+    if (!free_) {
+      q.lock.unlock();
+      return;
+    }
+    q.running = true;
+    q_ = &q;
+  }
+  Qdisc* q_ = nullptr;  // whose lock is ours
+  bool free_ = true;
+};
+
+// Frames on their way into the driver one after the other, under the queue's lock; what they count
+// there is counted at the end.
 class StraightXmit {
  public:
-  StraightXmit(Net& net, Cpu& cpu, const Plan& plan, NetDevice& dev, TxQueue& txq)
-      : net_(net),
-        cpu_(cpu),
-        dev_(dev),
-        txq_(txq),
-        q_(plan.past_queue ? txq.qdisc.get() : nullptr) {
-    if (q_ != nullptr) {
-      q_->lock.lock();
-      open_ = q_->idle() && !txq.xoff();
-      if (!open_) {
-        q_->lock.unlock();
-        return;
-      }
-      q_->running = true;
-    }
-    hard_tx_.emplace(cpu, dev, txq);
+  [[gnu::always_inline]] StraightXmit(Net& net, Cpu& cpu, NetDevice& dev, TxQueue& txq,
+                                      PastQueue& queue)
+      : net_(net), cpu_(cpu), dev_(dev), txq_(txq), queue_(queue), lock_(cpu, dev, txq) {
     ++cpu.xmit_recursion;
   }
   [[gnu::always_inline]] ~StraightXmit() {
-    if (open_) close();
-  }
-  // No more frames, and the locks are free.
-  [[gnu::always_inline]] void close() {
-    open_ = false;
     --cpu_.xmit_recursion;
     txq_.count_sent(cpu_.number, packets_, bytes_);
     cpu_.counters.delivered.add(packets_);
-    hard_tx_.reset();
-    if (q_ == nullptr) return;
-    q_->stats.packets.add(packets_);
-    q_->stats.bytes.add(bytes_);
-    q_->running = false;
-    q_->lock.unlock();
+    queue_.passed(packets_, bytes_);
   }
   StraightXmit(const StraightXmit&) = delete;
   StraightXmit& operator=(const StraightXmit&) = delete;
-
-  // False: packets wait in the discipline, or the driver has stopped; the frames have to walk.
-  explicit operator bool() const { return open_; }
 
   // dev_hard_start_xmit() and ndo_start_xmit() in one. False: the driver was busy, or stopped and
   // not asked; `skb` is still there.
@@ -185,12 +203,6 @@ class StraightXmit {
     asked_ = false;
     return true;
   }
-  // What send() left goes into the discipline, where there is one: first in line, as
-  // sch_direct_xmit() puts it.
-  void requeue(SkbPtr skb) {
-    q_->bstats_update(*skb);
-    dev_requeue_skb(net_, std::move(skb), *q_, txq_);
-  }
   std::uint64_t packets() const { return packets_; }
   std::uint64_t bytes() const { return bytes_; }
   bool asked() const { return asked_; }  // whether the driver itself refused the last
@@ -200,11 +212,10 @@ class StraightXmit {
   Cpu& cpu_;
   NetDevice& dev_;
   TxQueue& txq_;
-  Qdisc* const q_;
-  std::optional<HardTxLock> hard_tx_;
+  PastQueue& queue_;
+  const HardTxLock lock_;
   std::uint64_t packets_ = 0;
   std::uint64_t bytes_ = 0;
-  bool open_ = true;
   bool asked_ = false;
 };
 

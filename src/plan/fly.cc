@@ -47,14 +47,15 @@ int walk_on(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::siz
 }
 
 // The end of a flight whose frame the driver did not take. A discipline keeps it, and the call has
-// sent it: true. A device without one drops it: false, and the call's errno is `code`.
-[[gnu::noinline]] bool kept(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, StraightXmit& xmit,
-                            SkbPtr skb, int& code) {
+// sent it: true. A device without one drops it: false, and the call's errno is `code`. `asked`: the
+// driver was.
+[[gnu::noinline]] bool kept(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, PastQueue& queue,
+                            SkbPtr skb, bool asked, int& code) {
   const std::uint32_t len = skb->len;
   const std::size_t payload = len - plan.header_len;
   count_shape(cpu, plan.shape, 1, payload);
-  if (xmit.asked()) count_stages(cpu, kDriverStages, 1, len);
-  if (!plan.past_queue) {
+  if (asked) count_stages(cpu, kDriverStages, 1, len);
+  if (plan.way != Plan::Way::past_queue) {
     const TxResult r = drop_noqueue(net, std::move(skb), *plan.skb.dev, DropReason::DEV_READY);
     code = udp_sent(net, ip_sent(net, r), sk.recverr);
     return false;
@@ -63,7 +64,7 @@ int walk_on(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::siz
   cpu.counters.at(Snmp::UdpOutDatagrams).add();
   skb->truesize = plan_truesize(net, kPlanIpUdp + payload);
   skb_set_owner_w(*skb, sk);
-  xmit.requeue(std::move(skb));
+  queue.requeue(net, *plan.skb.dev->tx[plan.skb.queue_mapping], std::move(skb));
   return true;
 }
 
@@ -106,10 +107,10 @@ std::size_t fly_run(Net& net, Sock& sk, const SockAddr4* to, std::span<const iov
   if (plan->parts > 1) [[unlikely]] {
     sent = fly_fragments(net, cpu, sk, *plan, run.first(1), len, code) ? 1 : 0;
   } else {
-    // What loops back is received before the next is sent: an error about it comes in between.
-    const bool loops = (plan->skb.dev->flags() & kIffLoopback) != 0;
     std::size_t n = 1;
-    while (n < run.size() && !loops && run[n].iov_len - 1 < plan->max_payload) ++n;
+    // What loops back is received before the next is sent: an error about it comes in between.
+    if (run.size() > 1 && (plan->skb.dev->flags() & kIffLoopback) == 0)
+      while (n < run.size() && run[n].iov_len - 1 < plan->max_payload) ++n;
     sent = fly(net, cpu, sk, *plan, run.first(n), code);
   }
   after_send(net, cpu);
@@ -121,11 +122,12 @@ std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const 
   NetDevice& dev = *plan.skb.dev;
   TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
   touch_neighbour(net, plan);
-  if (!straight(cpu, plan, dev, txq)) [[unlikely]]
+  if (!straight(cpu, plan)) [[unlikely]]
     return fly_on(net, cpu, sk, plan, run, code);
-  StraightXmit xmit(net, cpu, plan, dev, txq);
-  if (!xmit) [[unlikely]]
+  PastQueue queue(plan, txq);
+  if (!queue) [[unlikely]]
     return fly_on(net, cpu, sk, plan, run, code);
+  StraightXmit xmit(net, cpu, dev, txq, queue);
   SkbPtr skb;
   std::uint16_t id = next_id(net, sk, plan.id, run.size());
   const std::uint16_t step = plan.id != Plan::Id::zero ? 1 : 0;
@@ -136,9 +138,9 @@ std::size_t fly(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const 
   }
   const std::size_t sent = xmit.packets();
   count_shape(cpu, plan.sent_shape, sent, xmit.bytes() - sent * plan.header_len);
-  if (skb && kept(net, cpu, sk, plan, xmit, std::move(skb), code)) [[unlikely]]
-    return sent + 1;
-  return sent;
+  if (!skb) [[likely]]
+    return sent;
+  return kept(net, cpu, sk, plan, queue, std::move(skb), xmit.asked(), code) ? sent + 1 : sent;
 }
 
 bool fly_pieces(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, std::span<const iovec> pieces,
@@ -174,15 +176,16 @@ int fly_frame(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, SkbPtr skb, std::s
   if (plan.check == Plan::Check::software) sum = csum_partial({skb->data, len}, 0);
   dress_skb(cpu, plan, *skb, skb->head, kPlanIpUdp + len);
   plan_patch(plan, skb->head + kPlanHeadroom, next_id(net, sk, plan.id, 1), len, sum);
-  if (!straight(cpu, plan, dev, txq)) return walk_on(net, cpu, sk, plan, std::move(skb), len);
-  StraightXmit xmit(net, cpu, plan, dev, txq);
-  if (!xmit) return walk_on(net, cpu, sk, plan, std::move(skb), len);
+  if (!straight(cpu, plan)) return walk_on(net, cpu, sk, plan, std::move(skb), len);
+  PastQueue queue(plan, txq);
+  if (!queue) return walk_on(net, cpu, sk, plan, std::move(skb), len);
+  StraightXmit xmit(net, cpu, dev, txq, queue);
   if (xmit.send(skb, false)) [[likely]] {
     count_shape(cpu, plan.sent_shape, 1, len);
     return 0;
   }
   int code = 0;
-  kept(net, cpu, sk, plan, xmit, std::move(skb), code);
+  kept(net, cpu, sk, plan, queue, std::move(skb), xmit.asked(), code);
   return code;
 }
 

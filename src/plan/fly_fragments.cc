@@ -81,30 +81,35 @@ std::size_t send_on(Net& net, Sock& sk, const Plan& plan, Fragments& f, std::siz
 std::size_t send(Net& net, Cpu& cpu, Sock& sk, const Plan& plan, Fragments& f, TxResult& result) {
   NetDevice& dev = *plan.skb.dev;
   TxQueue& txq = *dev.tx[plan.skb.queue_mapping];
-  if (!straight(cpu, plan, dev, txq)) return send_on(net, sk, plan, f, 0, result);
-  StraightXmit xmit(net, cpu, plan, dev, txq);
-  if (!xmit) return send_on(net, sk, plan, f, 0, result);
+  if (!straight(cpu, plan)) return send_on(net, sk, plan, f, 0, result);
+  PastQueue queue(plan, txq);
+  if (!queue) return send_on(net, sk, plan, f, 0, result);
   SkbPtr left;  // by the driver
-  for (std::size_t i = 0; i < f.count && !left; ++i) {
-    left = f.take(i);
-    static_cast<void>(xmit.send(left, false));
+  std::size_t sent;
+  {
+    StraightXmit xmit(net, cpu, dev, txq, queue);
+    for (std::size_t i = 0; i < f.count && !left; ++i) {
+      left = f.take(i);
+      static_cast<void>(xmit.send(left, false));
+    }
+    sent = xmit.packets();
+    const std::uint64_t more = left ? left->len : 0;
+    const std::uint64_t asked = xmit.asked() ? 1 : 0;
+    count_stages(cpu, kDriverStages, sent + asked, xmit.bytes() + asked * more);
+    if (plan.way == Plan::Way::past_queue)
+      count_stages(cpu, kQueueStages, sent + (left ? 1 : 0), xmit.bytes() + more);
   }
-  const std::size_t sent = xmit.packets();
-  const std::size_t tried = sent + (left ? 1 : 0);
-  const std::uint64_t bytes = xmit.bytes() + (left ? left->len : 0);
-  count_stages(cpu, kDriverStages, xmit.asked() ? tried : sent,
-               xmit.asked() ? bytes : xmit.bytes());
-  if (plan.past_queue) count_stages(cpu, kQueueStages, tried, bytes);
   if (!left) [[likely]]
     return sent;
-  if (!plan.past_queue) {
+  if (plan.way != Plan::Way::past_queue) {
     result = drop_noqueue(net, std::move(left), dev, DropReason::DEV_READY);
     return sent;
   }
   skb_set_owner_w(*left, sk);
-  xmit.requeue(std::move(left));
-  xmit.close();
-  return tried + send_on(net, sk, plan, f, tried, result);
+  queue.requeue(net, txq, std::move(left));
+  queue.leave();
+  ++sent;
+  return sent + send_on(net, sk, plan, f, sent, result);
 }
 
 }  // namespace

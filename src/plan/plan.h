@@ -62,7 +62,9 @@ struct Plan {
   std::uint8_t tail_shape = 0;    // of what is counted after the last
   std::uint8_t header_len = 0;    // link, IP and UDP
   std::uint16_t max_payload = 0;  // bytes that stay one frame
-  bool past_queue = false;        // its device has a discipline
+  // How the frames come to their driver: as the walk's; at once, as the device has no queue; past
+  // its discipline while that is empty.
+  enum class Way : std::uint8_t { walk, straight, past_queue } way = Way::walk;
   static constexpr std::size_t kMostCounters = 3;
   std::uint8_t counter_count = 0;
   std::array<std::uint8_t, kMostCounters>

@@ -33,6 +33,14 @@ bool went_through(const FlightCounts& counts, Stage s) {
   return counts.each[2 * static_cast<std::size_t>(s)].of != 0;
 }
 
+// Straight: the frame is gone when the driver's call returns, and nothing is in the way, so that it
+// need not be charged to its sender.
+Plan::Way way_of(const NetDevice& dev, const Qdisc& q) {
+  if (!dev.features.sync || dev.taps.get() != nullptr || !dev.is_up()) return Plan::Way::walk;
+  if (q.has_no_queue) return Plan::Way::straight;
+  return q.can_bypass && q.one_txqueue ? Plan::Way::past_queue : Plan::Way::walk;
+}
+
 }  // namespace
 
 PlanRecorder::PlanRecorder(Net& net, Cpu& cpu, Sock& sk, const MsgHdr& msg, std::size_t payload)
@@ -127,7 +135,7 @@ void PlanRecorder::judge(const Skb& skb) {
   if (!take_counts(counts_, payload_, plan_.parts > 1 ? 0x7fff : 100)) return;
   plan_.next_hop = skb.rt.gateway.is_zero() ? Ipv4View(skb.network()).daddr() : skb.rt.gateway;
   if (!take_headers(skb)) return refuse(Walk::form);
-  plan_.past_queue = !dev.tx[skb.queue_mapping]->qdisc->has_no_queue;
+  plan_.way = way_of(dev, *dev.tx[skb.queue_mapping]->qdisc);
   plan_.skb = skb;
   plan_.skb.next = nullptr;
   plan_.skb.sk = nullptr;
@@ -243,7 +251,7 @@ bool PlanRecorder::find_shapes() {
       sent.each[at + 1].times = 1;
     }
   };
-  if (plan_.past_queue) passes(kQueueStages);
+  if (plan_.way == Plan::Way::past_queue) passes(kQueueStages);
   passes(kDriverStages);
   sent.each[kStageCounts + static_cast<std::size_t>(Snmp::UdpOutDatagrams)].of = 1;
   return find(sent, plan_.sent_shape);
