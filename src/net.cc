@@ -6,7 +6,7 @@
 
 #include "dev/fdb.h"
 #include "dev/netdevice.h"
-#include "ip/ip_input.h"
+#include "ip/inet_fragment.h"
 #include "neigh/neighbour.h"
 #include "netfilter/nf_hook.h"
 #include "route/fib.h"
@@ -61,7 +61,8 @@ Net::Net(const Options& options)
       neigh6(std::make_unique<NeighTable>(*this, NeighTable::Family::inet6)),
       fdb(std::make_unique<Fdb>(*this)),
       udp(std::make_unique<UdpTable>()),
-      frags(std::make_unique<IpFrags>(*this)) {
+      frags(std::make_unique<IpFrags>(*this)),
+      frags6(std::make_unique<Ip6Frags>(*this)) {
   ip_id.store(random.u32(), std::memory_order_relaxed);
   multipath_seed = random.u32();
 }

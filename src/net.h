@@ -45,6 +45,7 @@ class Fib6Tables;
 class NfHooks;
 class UdpTable;
 class IpFrags;
+class Ip6Frags;
 class Plans;
 class PlanRecorder;
 
@@ -135,6 +136,7 @@ class Net {
   const std::unique_ptr<Fdb> fdb;
   const std::unique_ptr<UdpTable> udp;
   const std::unique_ptr<IpFrags> frags;
+  const std::unique_ptr<Ip6Frags> frags6;
 
   const Sysctls& sysctl() const { return *sysctl_; }
   void set_sysctls(Sysctls s);  // rtnl held

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <pcap/pcap.h>
 #include <sched.h>
@@ -10,17 +11,20 @@
 #include <unistd.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <thread>
 
 #include "dev/netdevice.h"
+#include "ip6/ip6.h"
 #include "neigh/neighbour.h"
 #include "net.h"
 #include "udp/udp_table.h"
 #include "wire/ethernet.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 #include "wire/udp.h"
 
 namespace txp {
@@ -30,9 +34,11 @@ constexpr int kReceiveBuffer = 256 * 1024;  // bytes: what may wait between two 
 constexpr std::size_t kMostFrame = 4096;    // bytes; RFC 1812 errors have 576 at most
 
 // Destination unreachable, source quench, redirect, time exceeded, parameter problem; about UDP.
+// Over IPv6 (where what is quoted may have headers of its own before UDP's) destination
+// unreachable, packet too big, time exceeded, parameter problem.
 constexpr char kFilter[] =
-    "icmp and (icmp[0] == 3 or icmp[0] == 4 or icmp[0] == 5 or icmp[0] == 11 or icmp[0] == 12) "
-    "and icmp[17] == 17";
+    "(icmp and (icmp[0] == 3 or icmp[0] == 4 or icmp[0] == 5 or icmp[0] == 11 or icmp[0] == 12) "
+    "and icmp[17] == 17) or (ip6[6] == 58 and ip6[40] >= 1 and ip6[40] <= 4)";
 
 // struct virtio_net_hdr, whose header (linux/virtio_net.h) is no C++.
 struct VirtioNetHdr {
@@ -85,18 +91,34 @@ int moved_up(int fd, int min_fd) {
   return high;
 }
 
+// The port from which the quoted datagram came; empty: it is none.
+std::optional<std::uint16_t> quoted_port(std::span<const std::uint8_t> packet) {
+  const auto ip = Ipv4Header::parse(packet);
+  if (!ip || packet.size() < ip->hlen() + kIcmpHlen) return std::nullopt;
+  const auto quoted = packet.subspan(ip->hlen() + kIcmpHlen);
+  const auto inner = Ipv4Header::parse(quoted);
+  const auto udp = inner ? UdpHeader::parse(quoted.subspan(inner->hlen())) : std::nullopt;
+  return udp ? std::optional(udp->source) : std::nullopt;
+}
+std::optional<std::uint16_t> quoted_port6(std::span<const std::uint8_t> packet) {
+  if (packet.size() < kIpv6Hlen + kIcmpHlen) return std::nullopt;
+  const auto quoted = packet.subspan(kIpv6Hlen + kIcmpHlen);
+  const auto ip = Ipv6Header::parse(quoted);
+  if (!ip) return std::nullopt;
+  std::uint8_t nexthdr = ip->nexthdr;
+  const auto inner = ipv6_skip_exthdr(quoted, kIpv6Hlen, nexthdr);
+  if (!inner || nexthdr != kIpProtoUdp || inner->offset > quoted.size()) return std::nullopt;
+  const auto udp = UdpHeader::parse(quoted.subspan(inner->offset));
+  return udp ? std::optional(udp->source) : std::nullopt;
+}
+
 // Whether the frame quotes a datagram from a port of ours.
 bool concerns_us(Net& net, const NetDevice& dev, std::span<const std::uint8_t> frame) {
   const std::size_t link = dev_has_header(dev) ? kEthHlen : 0;
-  if (frame.size() < link) return false;
+  if (frame.size() <= link) return false;
   const auto packet = frame.subspan(link);
-  const auto ip = Ipv4Header::parse(packet);
-  if (!ip || packet.size() < ip->hlen() + kIcmpHlen) return false;
-  const auto quoted = packet.subspan(ip->hlen() + kIcmpHlen);
-  const auto inner = Ipv4Header::parse(quoted);
-  if (!inner) return false;
-  const auto udp = UdpHeader::parse(quoted.subspan(inner->hlen()));
-  return udp && net.udp->has_port(udp->source);
+  const auto port = packet[0] >> 4 == 6 ? quoted_port6(packet) : quoted_port(packet);
+  return port && net.udp->has_port(*port);
 }
 
 // A frame that came in by `dev` for a device on it (a macvlan, which has an address of its own) is
@@ -144,7 +166,7 @@ Result<std::unique_ptr<IcmpErrorReceiver>> IcmpErrorReceiver::open(const NetDevi
   (void)::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
-  address.sll_protocol = __builtin_bswap16(kEthPIp);
+  address.sll_protocol = std::byteswap(std::uint16_t{ETH_P_ALL});
   address.sll_ifindex = ifindex;
   const auto* generic = static_cast<const sockaddr*>(static_cast<const void*>(&address));
   if (::bind(fd, generic, sizeof address) != 0)

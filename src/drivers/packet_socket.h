@@ -23,9 +23,9 @@ std::unexpected<Error> packet_call_failed(const std::string& dev, const char* ca
 // room.
 int packet_socket(int netns_fd, int min_fd = 0);
 
-// The ICMP errors about UDP that come in on an interface. The kernel has its say about them too; a
-// filter in the kernel lets nothing else through, and what does not concern a socket of the Net is
-// left to it.
+// The ICMP and ICMPv6 errors about UDP that come in on an interface. The kernel has its say about
+// them too; a filter in the kernel lets nothing else through, and what does not concern a socket of
+// the Net is left to it.
 class IcmpErrorReceiver {
  public:
   [[nodiscard]] static Result<std::unique_ptr<IcmpErrorReceiver>> open(const NetDevice& dev,

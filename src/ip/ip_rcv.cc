@@ -9,6 +9,7 @@
 // send path: their ends are counted in rx_drops.
 #include "dev/netdevice.h"
 #include "ip/icmp.h"
+#include "ip/inet_fragment.h"
 #include "ip/ip.h"
 #include "ip/ip_input.h"
 #include "ip/ip_options.h"

@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "ip/icmp.h"
-#include "ip/ip_input.h"
+#include "ip/inet_fragment.h"
 #include "route/fib_exceptions.h"
 #include "tests/support/two_nets.h"
 #include "wire/icmp.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Extension headers (RFC 8200, 4) before a datagram. Kernel twin: net/ipv6/exthdrs.c,
-// ipv6_push_*_opts(), fl6_update_dst(); net/ipv6/output_core.c, ip6_find_1stfragopt().
+// ipv6_push_*_opts(), fl6_update_dst(); net/ipv6/output_core.c, ip6_find_1stfragopt();
+// net/ipv6/exthdrs_core.c, ipv6_skip_exthdr().
 // Differs: segment routing headers of a socket (type 4) are refused where they are set.
 #include <algorithm>
 #include <cstring>
@@ -67,6 +68,30 @@ std::uint32_t ip6_find_1stfragopt(const Skb& skb, std::uint32_t& nexthdr_at) {
     offset += (base[offset + 1] + 1U) * 8U;
   }
   return 0;
+}
+
+std::optional<Ipv6Inner> ipv6_skip_exthdr(std::span<const std::uint8_t> packet, std::size_t start,
+                                          std::uint8_t& nexthdr) {
+  Ipv6Inner at{start, 0};
+  for (;;) {
+    std::size_t len = 8;
+    const bool length_inside = nexthdr == kNexthdrHop || nexthdr == kNexthdrRouting ||
+                               nexthdr == kNexthdrDest || nexthdr == kNexthdrAuth;
+    if (!length_inside && nexthdr != kNexthdrFragment) break;
+    if (at.offset + 2 > packet.size()) return std::nullopt;
+    const auto header = packet.subspan(at.offset);
+    if (nexthdr == kNexthdrFragment) {
+      if (header.size() < 4) return std::nullopt;
+      at.frag_off = load_be16(&header[2]);
+      if ((at.frag_off & ~7) != 0) return at;
+    } else {
+      len = nexthdr == kNexthdrAuth ? (header[1] + 2U) * 4U : (header[1] + 1U) * 8U;
+    }
+    nexthdr = header[0];
+    at.offset += len;
+  }
+  if (nexthdr == kNexthdrNone) return std::nullopt;
+  return at;
 }
 
 }  // namespace txp

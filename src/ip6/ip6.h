@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 
 #include "base/result.h"
 #include "skb/skb.h"
@@ -54,13 +56,23 @@ std::uint32_t ip6_skb_dst_mtu(const Skb& skb);
 // header, and where the byte is that says what comes there. 0: the headers are no chain.
 std::uint32_t ip6_find_1stfragopt(const Skb& skb, std::uint32_t& nexthdr_at);
 
+// Past the extension headers that begin at `start` of a packet, whose type `nexthdr` is and becomes
+// what they lead to; a fragment that is not the first ends them. Empty: they are cut off.
+struct Ipv6Inner {
+  std::size_t offset = 0;
+  std::uint16_t frag_off = 0;  // of the fragment header, when there is one
+};
+std::optional<Ipv6Inner> ipv6_skip_exthdr(std::span<const std::uint8_t> packet, std::size_t start,
+                                          std::uint8_t& nexthdr);
+// inet6_iif(): where a received packet came in: what this host sent to itself at the device of its
+// route.
+int inet6_iif(const Skb& skb);
+
 // The flow label of a datagram whose socket asks for one (ip6_make_flowlabel()); `drawn` says
 // whether it hangs on the kernel's secret.
-std::uint32_t ip6_make_flowlabel(const Net& net, Skb& skb, const Sock& sk, std::uint32_t flowlabel,
+std::uint32_t ip6_make_flowlabel(const Net& net, Skb& skb, std::uint32_t flowlabel, bool autolabel,
                                  bool& drawn);
 bool ip6_autoflowlabel(const Net& net, const Sock& sk);
-
-// ipv6_local_error(): EMSGSIZE into the error queue of a socket that asks for it.
-void ipv6_local_error(Sock& sk, int code, const Flow6& fl6, std::uint32_t info);
+bool ip6_default_np_autolabel(const Net& net);
 
 }  // namespace txp

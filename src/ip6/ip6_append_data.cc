@@ -78,7 +78,10 @@ SockResult<void> ip6_append_data(Net& net, Sock& sk, Cork& cork, const Cork6& co
   const std::uint32_t maxfraglen =
       ((mtu - fragheaderlen) & ~7U) + fragheaderlen - std::uint32_t{kFragHdrLen};
   if (headersize + transhdrlen > mtu) return too_long();  // RFC 7112, 5
-  if (cork.length + length > mtu - headersize && cork6.dontfrag) return too_long();
+  if (cork.length + length > mtu - headersize && cork6.dontfrag) {
+    ipv6_local_rxpmtu(sk, cork6.fl6, mtu - headersize + std::uint32_t{kIpv6Hlen});
+    return too_long();
+  }
   const std::uint32_t maxnonfragsize =
       ip6_sk_ignore_df(sk) ? std::uint32_t{kIpv6Hlen} + kIpv6MaxPlen : mtu;
   if (cork.length + length > maxnonfragsize - headersize) return too_long();

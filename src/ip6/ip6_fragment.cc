@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "dev/netdevice.h"
+#include "ip6/icmpv6.h"
 #include "ip6/ip6.h"
 #include "net.h"
 #include "observe/trace.h"
@@ -155,7 +156,8 @@ TxResult send_copies6(Net& net, SkbPtr skb, const Frag6& f, Fragment6Output outp
   return TxResult::success();
 }
 
-TxResult too_big(Net& net, SkbPtr skb) {
+TxResult too_big(Net& net, SkbPtr skb, std::uint32_t mtu) {
+  icmp6_send(net, *skb, kIcmpv6PktToobig, 0, mtu);
   drop(net, kFragStage, std::move(skb), DropReason::PKT_TOO_BIG);
   return frag6_failed(net, TxResult::error(EMSGSIZE));
 }
@@ -171,11 +173,11 @@ TxResult ip6_fragment(Net& net, SkbPtr skb, Fragment6Output output) {
   }
   f.nexthdr = skb->network()[f.nexthdr_at];
   std::uint32_t mtu = ip6_skb_dst_mtu(*skb);
-  if (!skb->ignore_df && skb->len > mtu) return too_big(net, std::move(skb));
+  if (!skb->ignore_df && skb->len > mtu) return too_big(net, std::move(skb), mtu);
   if (skb->frag_max_size != 0) mtu = std::max<std::uint32_t>(skb->frag_max_size, kIpv6MinMtu);
   if (skb->sk != nullptr && skb->sk->inet6 && skb->sk->inet6->frag_size != 0)
     mtu = std::min(mtu, skb->sk->inet6->frag_size);
-  if (mtu < f.hlen + kFragHdrLen + 8) return too_big(net, std::move(skb));
+  if (mtu < f.hlen + kFragHdrLen + 8) return too_big(net, std::move(skb), mtu);
   f.space = mtu - f.hlen - std::uint32_t{kFragHdrLen};
   f.id = net.random.u32() | 1;
   if (skb->ip_summed == IpSummed::partial && !skb_checksum_help(*skb)) {

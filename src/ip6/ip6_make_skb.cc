@@ -52,17 +52,21 @@ void tell_header(Net& net, Trace& trace, const Sock& sk, const Cork& cork, const
 
 bool ip6_autoflowlabel(const Net& net, const Sock& sk) {
   if (sk.inet6->autoflowlabel_set) return sk.inet6->autoflowlabel;
+  return ip6_default_np_autolabel(net);
+}
+
+bool ip6_default_np_autolabel(const Net& net) {
   const std::uint8_t mode = net.sysctl().auto_flowlabels;
   return mode == kAutoOptout || mode == kAutoForced;
 }
 
-std::uint32_t ip6_make_flowlabel(const Net& net, Skb& skb, const Sock& sk, std::uint32_t flowlabel,
+std::uint32_t ip6_make_flowlabel(const Net& net, Skb& skb, std::uint32_t flowlabel, bool autolabel,
                                  bool& drawn) {
   flowlabel &= kFlowlabelMask;
   const std::uint8_t mode = net.sysctl().auto_flowlabels;
   drawn = false;
   if (flowlabel != 0 || mode == kAutoOff) return flowlabel;
-  if (!ip6_autoflowlabel(net, sk) && mode != kAutoForced) return flowlabel;
+  if (!autolabel && mode != kAutoForced) return flowlabel;
   drawn = true;
   flowlabel = std::rotl(skb_get_hash(skb), 16) & kFlowlabelMask;
   if (net.sysctl().flowlabel_state_ranges) flowlabel |= kFlowlabelStateless;
@@ -96,7 +100,7 @@ SkbPtr ip6_finish_skb(Net& net, Sock& sk, Cork& cork, Cork6& cork6, Trace* trace
   h.hop_limit = static_cast<std::uint8_t>(cork6.hop_limit);
   h.emit(skb->network());
   bool drawn = false;
-  h.flowlabel = ip6_make_flowlabel(net, *skb, sk, fl6.flowlabel, drawn);
+  h.flowlabel = ip6_make_flowlabel(net, *skb, fl6.flowlabel, ip6_autoflowlabel(net, sk), drawn);
   h.emit(skb->network());
   skb->priority = cork.priority;
   skb->mark = cork.mark;

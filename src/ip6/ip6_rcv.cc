@@ -2,15 +2,14 @@
 // ip6_rcv: what comes in over IPv6, from this host's own loopback and multicast copies above all.
 //
 // Kernel twin: net/ipv6/ip6_input.c, ip6_rcv_core(), ip6_mc_input(), ip6_protocol_deliver_rcu();
-// net/ipv6/icmp.c, icmpv6_rcv().
-// Differs: nothing is forwarded; fragments are not put together again; ICMPv6 errors that come in
-// are not told to sockets; no source filters of groups. Drops (as received packets): OTHERHOST,
-// IPV6DISABLED, IP_INHDR, UNHANDLED_PROTO, IP_INADDRERRORS, NOT_SPECIFIED.
-#include <algorithm>
-
+// net/ipv6/exthdrs.c, ipv6_rthdr_rcv().
+// Differs: nothing is forwarded; the options in extension headers are not looked at; no source
+// filters of groups. Drops (as received packets): OTHERHOST, IPV6DISABLED, IP_INHDR,
+// UNHANDLED_PROTO, IP_INADDRERRORS, IP_NOPROTO (with ICMPv6 parameter problem), NOT_SPECIFIED.
 #include "dev/netdevice.h"
+#include "ip/inet_fragment.h"
+#include "ip6/icmpv6.h"
 #include "ip6/ip6.h"
-#include "neigh/ndisc.h"
 #include "net.h"
 #include "route/ip6_route.h"
 #include "udp/udp_table.h"
@@ -26,29 +25,43 @@ void count_ecn(Net& net, std::uint8_t tclass) {
   snmp(net, kByBits[tclass & 3]);
 }
 
-void deliver6(Net& net, SkbPtr skb, NetDevice& dev, const Ipv6Header& ip) {
-  std::uint8_t next = ip.nexthdr;
+// ip6_protocol_deliver_rcu(): through the extension headers, each in turn.
+void deliver6(Net& net, SkbPtr skb) {
+  std::uint32_t nexthdr_at = 6;
   skb->pull(kIpv6Hlen);
-  while (next == kNexthdrHop || next == kNexthdrDest || next == kNexthdrRouting) {
+  for (;;) {
+    const std::uint8_t next = skb->network()[nexthdr_at];
+    const auto here = static_cast<std::uint32_t>(skb->data - skb->network());
+    if (next == kNexthdrFragment) {
+      skb = net.frags6->rcv(std::move(skb), nexthdr_at);
+      if (!skb) return;
+      continue;
+    }
+    if (next != kNexthdrHop && next != kNexthdrDest && next != kNexthdrRouting) break;
     const auto bytes = std::as_const(*skb).bytes();
     const std::size_t len = bytes.size() >= 8 ? (bytes[1] + std::size_t{1}) * 8 : 0;
-    if (len == 0 || len > bytes.size()) return rx_drop(net, std::move(skb), DropReason::IP_INHDR);
-    next = bytes[0];
+    if (len == 0 || len > bytes.size()) {
+      snmp(net, Snmp::Ip6InHdrErrors);
+      return rx_drop(net, std::move(skb), DropReason::IP_INHDR);
+    }
+    if (next == kNexthdrRouting && bytes[3] != 0) {  // it leads on: we are no home agent's node
+      snmp(net, Snmp::Ip6InAddrErrors);
+      return rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
+    }
+    nexthdr_at = here;
     skb->pull(len);
   }
   skb->set_transport_header();
-  snmp(net, Snmp::Ip6InDelivers);
-  if (next == kIpProtoUdp) return udpv6_rcv(net, std::move(skb));
-  if (next == kNexthdrIcmpv6) {
-    const auto message = std::as_const(*skb).bytes();
-    snmp(net, Snmp::Icmp6InMsgs);
-    const Csum sum = csum_partial(message, 0);
-    if (csum_fold(csum_ipv6_nofold(ip.saddr, ip.daddr, static_cast<std::uint32_t>(message.size()),
-                                   kNexthdrIcmpv6, sum)) == 0)
-      ndisc_rcv(net, dev, ip, message);
-    return consume(std::move(skb));
+  switch (skb->network()[nexthdr_at]) {
+    case kIpProtoUdp: udpv6_rcv(net, std::move(skb)); break;
+    case kNexthdrIcmpv6: icmpv6_rcv(net, std::move(skb)); break;
+    case kNexthdrNone: consume(std::move(skb)); break;
+    default:
+      snmp(net, Snmp::Ip6InUnknownProtos);
+      icmp6_send(net, *skb, kIcmpv6Paramprob, kIcmpv6UnkNexthdr, nexthdr_at);
+      return rx_drop(net, std::move(skb), DropReason::IP_NOPROTO);
   }
-  rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
+  snmp(net, Snmp::Ip6InDelivers);
 }
 
 }  // namespace
@@ -88,12 +101,7 @@ void ip6_rcv(Net& net, SkbPtr skb, NetDevice& dev) {
     snmp(net, Snmp::Ip6InAddrErrors);
     return rx_drop(net, std::move(skb), DropReason::IP_INADDRERRORS);
   }
-  if (ip->nexthdr == kNexthdrFragment) {
-    snmp(net, Snmp::Ip6ReasmReqds);
-    snmp(net, Snmp::Ip6ReasmFails);
-    return rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
-  }
-  deliver6(net, std::move(skb), dev, *ip);
+  deliver6(net, std::move(skb));
 }
 
 }  // namespace txp

@@ -84,6 +84,7 @@ namespace txp {
   X(Ip6, OutRequests) \
   X(Ip6, OutDiscards) \
   X(Ip6, OutNoRoutes) \
+  X(Ip6, ReasmTimeout) \
   X(Ip6, ReasmReqds) \
   X(Ip6, ReasmOKs) \
   X(Ip6, ReasmFails) \
@@ -110,10 +111,15 @@ namespace txp {
   X(Icmp6, InPktTooBigs) \
   X(Icmp6, InTimeExcds) \
   X(Icmp6, InParmProblems) \
+  X(Icmp6, InEchos) \
+  X(Icmp6, InEchoReplies) \
   X(Icmp6, InNeighborSolicits) \
   X(Icmp6, InNeighborAdvertisements) \
   X(Icmp6, OutDestUnreachs) \
   X(Icmp6, OutPktTooBigs) \
+  X(Icmp6, OutTimeExcds) \
+  X(Icmp6, OutParmProblems) \
+  X(Icmp6, OutEchoReplies) \
   X(Icmp6, OutNeighborSolicits) \
   X(Icmp6, OutNeighborAdvertisements) \
   X(Udp6, InDatagrams) \

@@ -87,6 +87,7 @@ SockResult<Rt6Info> pol_route(Net& net, const Fib6Table& table, Flow6& fl6, int 
     return unknown();
   }
   if (res.nh != nullptr) rt.gateway = res.nh->gateway;
+  rt.dst.iif = rt.idev;  // where what this host sends to itself comes in
   RouteException6 learnt;
   const bool has_learnt =
       res.nh != nullptr && net.fib6->find_exception(fl6.daddr, rt.gateway, res.nh->oif, learnt);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -42,6 +43,9 @@ struct Fib6Story {
 [[nodiscard]] SockResult<Rt6Info> fib6_rule_lookup(Net& net, Flow6& fl6, int flags, unsigned prefs,
                                                    Fib6Story* story);
 
+// ip6_update_pmtu(): the path of the packet that `quoted` heads learns a router's "too big".
+void ip6_update_pmtu(Net& net, std::span<const std::uint8_t> quoted, std::uint32_t mtu, int oif,
+                     std::uint32_t mark, std::uint32_t uid);
 // ipv6_dev_get_saddr(): the source address towards `daddr` by RFC 6724; empty: there is none.
 // `dev` null: no device decides. `prefs`: IPV6_PREFER_SRC_*.
 std::optional<Ip6> ipv6_dev_get_saddr(Net& net, const NetDevice* dev, const Ip6& daddr,

@@ -59,6 +59,7 @@ namespace txp {
   X(IP_LOCALNET, false)                                                                   \
   X(IP_INVALID_DEST, false)                                                               \
   X(IPV6DISABLED, false)                                                                  \
+  X(IPV6_BAD_EXTHDR, false)                                                               \
   X(PKT_TOO_BIG, false)                                                                   \
   X(DUP_FRAG, false)                                                                      \
   X(FRAG_REASM_TIMEOUT, false)                                                            \

@@ -75,6 +75,12 @@ struct Ipv6Pinfo {
   Cork6 cork6;                               // beside Sock::cork, while that is of an IPv6 datagram
   bool cork_is_v6 = false;                   // up->pending == AF_INET6
   std::vector<std::pair<Ip6, int>> memberships;  // group, interface
+  struct RxPmtu {
+    Ip6 daddr;
+    int oif = 0;
+    std::uint32_t mtu = 0;
+  };
+  std::optional<RxPmtu> rxpmtu;  // the next receive tells it (IPV6_RECVPATHMTU); sk.rx_lock
 };
 
 // What a receiver wants to be told (np->rxopt): kept, and told where it can be.
@@ -98,6 +104,11 @@ enum class Rx6 : std::uint8_t {
 
 inline bool is_inet6(const Sock& sk) { return sk.inet6 != nullptr; }
 inline bool ipv6_only_sock(const Sock& sk) { return sk.inet6 && sk.inet6->v6only; }
+
+// udpv6_recvmsg()'s two other queues, and the control messages of what it receives.
+[[nodiscard]] SockResult<std::size_t> ipv6_recv_error(Sock& sk, RecvMsg& msg);
+[[nodiscard]] SockResult<std::size_t> ipv6_recv_rxpmtu(Sock& sk, RecvMsg& msg);
+void ip6_datagram_recv_ctl(const Sock& sk, RecvMsg& msg, const PacketInfo& info);
 
 void inet_reset_saddr(Sock& sk);  // of either family
 // sk_dst_set() of a connected socket's IPv6 route.

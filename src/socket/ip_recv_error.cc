@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ip_recv_error: recvmsg(MSG_ERRQUEUE), and what puts ICMP and local errors there.
 //
-// Kernel twin: net/ipv4/ip_sockglue.c, ip_recv_error(), ip_icmp_error(), ip_local_error();
-// net/core/skbuff.c, sock_dequeue_err_skb().
+// Kernel twin: net/ipv4/ip_sockglue.c, ip_recv_error(), ip_icmp_error(), ip_local_error(),
 // ip_icmp_error_rfc4884().
 // Differs: nothing.
 #include <netinet/in.h>
@@ -23,23 +22,6 @@
 namespace txp {
 namespace {
 
-bool is_icmp(const QueuedError& e) { return e.ee.ee_origin == SO_EE_ORIGIN_ICMP; }
-
-// sock_dequeue_err_skb(): SO_ERROR follows the ICMP error that is next.
-std::optional<QueuedError> dequeue(Sock& sk) {
-  const std::lock_guard guard(sk.rx_lock);
-  if (sk.error_queue.empty()) return std::nullopt;
-  QueuedError e = std::move(sk.error_queue.front());
-  sk.error_queue.pop_front();
-  sk.rmem_alloc.fetch_sub(e.truesize, std::memory_order_relaxed);
-  const bool icmp_next = !sk.error_queue.empty() && is_icmp(sk.error_queue.front());
-  if (icmp_next)
-    sk.sk_err = static_cast<int>(sk.error_queue.front().ee.ee_errno);
-  else if (is_icmp(e))
-    sk.sk_err = 0;
-  return e;
-}
-
 constexpr std::uint8_t kExtensionVersion = 2;
 constexpr std::size_t kExtensionHeader = 4;  // struct icmp_ext_hdr, and struct icmp_extobj_hdr
 
@@ -56,12 +38,11 @@ bool extensions_valid(std::span<const std::uint8_t> ext) {
   return true;
 }
 
-// Where in the payload the extensions begin. `words`: the length that the ICMP header tells of what
-// it quotes; `headers`: bytes of it before the payload.
-void tell_extensions(sock_extended_err& ee, std::size_t words, std::size_t headers,
-                     std::span<const std::uint8_t> payload) {
+}  // namespace
+
+void ip_icmp_error_rfc4884(sock_extended_err& ee, std::size_t off, std::size_t headers,
+                           std::span<const std::uint8_t> payload) {
   constexpr std::size_t kLeastQuoted = 128;
-  const std::size_t off = words * 4;
   if (off < kLeastQuoted || off < headers) return;
   if (off - headers + kExtensionHeader > payload.size()) return;
   ee.ee_rfc4884.len = static_cast<std::uint16_t>(off - headers);
@@ -69,10 +50,8 @@ void tell_extensions(sock_extended_err& ee, std::size_t words, std::size_t heade
     ee.ee_rfc4884.flags |= SO_EE_RFC4884_FLAG_INVALID;
 }
 
-}  // namespace
-
 SockResult<std::size_t> ip_recv_error(Sock& sk, RecvMsg& msg) {
-  const std::optional<QueuedError> e = dequeue(sk);
+  const std::optional<QueuedError> e = sock_dequeue_err_skb(sk);
   if (!e) return err(EAGAIN);
   const std::size_t copied = msg.copy(e->data);
   sock_recv_timestamp(sk, msg, e->info, true);
@@ -114,8 +93,9 @@ void ip_icmp_error(Sock& sk, const Skb& about, int code, std::uint16_t port, std
   e.info.tos = ip.tos();
   e.data.assign(payload.begin(), payload.end());
   if (sk.recverr_rfc4884 && about.data[0] != kIcmpSourceQuench)
-    tell_extensions(e.ee, about.data[5],
-                    static_cast<std::size_t>(payload.data() - about.data) - kIcmpHlen, payload);
+    ip_icmp_error_rfc4884(e.ee, std::size_t{about.data[5]} * 4,
+                          static_cast<std::size_t>(payload.data() - about.data) - kIcmpHlen,
+                          payload);
   e.truesize = about.truesize;
   static_cast<void>(sock_queue_err_skb(sk, std::move(e)));
 }

@@ -105,18 +105,6 @@ SockResult<void> set_options(Sock& sk, OptValue value) {
   return {};
 }
 
-void set_recverr(Sock& sk, bool on) {
-  sk.recverr = on;
-  if (on) return;
-  // skb_errqueue_purge(): send stamps stay.
-  const std::lock_guard guard(sk.rx_lock);
-  std::erase_if(sk.error_queue, [&sk](const QueuedError& e) {
-    const bool goes = e.ee.ee_origin == SO_EE_ORIGIN_ICMP || e.ee.ee_origin == SO_EE_ORIGIN_LOCAL;
-    if (goes) sk.rmem_alloc.fetch_sub(e.truesize, std::memory_order_relaxed);
-    return goes;
-  });
-}
-
 // A number within bounds; 0 bytes are none.
 bool within(OptValue value, int val, int low, int high) {
   return !value.empty() && val >= low && val <= high;
@@ -206,7 +194,10 @@ SockResult<void> ip_setsockopt(Sock& sk, int optname, OptValue value) {
       if (val < IP_PMTUDISC_DONT || val > IP_PMTUDISC_OMIT) return err(EINVAL);
       sk.pmtudisc = static_cast<std::uint8_t>(val);
       return {};
-    case IP_RECVERR: set_recverr(sk, val != 0); return {};
+    case IP_RECVERR:
+      sk.recverr = val != 0;
+      if (!sk.recverr) skb_errqueue_purge(sk);
+      return {};
     case IP_RECVERR_RFC4884:
       if (val < 0 || val > 1) return err(EINVAL);
       sk.recverr_rfc4884 = val != 0;

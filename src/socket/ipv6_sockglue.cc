@@ -272,6 +272,7 @@ SockResult<void> ipv6_setsockopt(Sock& sk, int optname, OptValue value) {
     case IPV6_RECVERR:
       if (!whole) return err(EINVAL);
       np.recverr = on;
+      if (!on) skb_errqueue_purge(sk);
       return {};
     case IPV6_MTU_DISCOVER:
       if (!in_range(IPV6_PMTUDISC_DONT, IPV6_PMTUDISC_OMIT)) return err(EINVAL);
@@ -405,8 +406,5 @@ void ipv6_mc_drop_socket(Sock& sk) {
   for (const auto& [group, ifindex] : sk.inet6->memberships) leave_device(sk, group, ifindex);
   sk.inet6->memberships.clear();
 }
-
-// ipv6_local_error(): for a socket with IPV6_RECVERR. Its queue is not kept yet: see docs/ipv6.md.
-void ipv6_local_error(Sock&, int, const Flow6&, std::uint32_t) {}
 
 }  // namespace txp

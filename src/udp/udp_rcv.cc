@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // udp_rcv: a received datagram to its socket, or to every socket of its group.
 //
-// Kernel twin: net/ipv4/udp.c, __udp4_lib_rcv(), __udp4_lib_mcast_deliver(),
-// __udp_enqueue_schedule_skb().
+// Kernel twin: net/ipv4/udp.c, __udp4_lib_rcv(), __udp4_lib_mcast_deliver().
 // Differs: the payload is copied out of the skb here (the kernel does at recvmsg()), so the
-// checksum is always judged here and counts before the socket's limit does; no socket filters, no
-// encapsulation, no udp_mem. A segmentation packet from this host is taken apart, as for a socket
-// without UDP_GRO. Drops (as received packets): PKT_TOO_SMALL, UDP_CSUM, NO_SOCKET (with ICMP port
-// unreachable), SOCKET_RCVBUFF.
-#include <algorithm>
-
+// checksum is always judged here and counts before the socket's limit does. A segmentation packet
+// from this host is taken apart, as for a socket without UDP_GRO. Drops (as received packets):
+// PKT_TOO_SMALL, UDP_CSUM, NO_SOCKET (with ICMP port unreachable), SOCKET_RCVBUFF.
 #include "dev/netdevice.h"
 #include "ip/icmp.h"
 #include "ip/ip.h"
@@ -17,21 +13,12 @@
 #include "net.h"
 #include "netfilter/nf_conntrack.h"
 #include "route/ip_route.h"
-#include "socket/timestamping.h"
 #include "udp/udp_table.h"
 #include "wire/ipv4.h"
 #include "wire/udp.h"
 
 namespace txp {
 namespace {
-
-struct Received {
-  SockAddr4 from;
-  SockAddr4 to;
-  std::span<const std::uint8_t> payload;
-  std::uint32_t truesize;
-  PacketInfo info;
-};
 
 // What the control messages of recvmsg() will be made from (ipv4_pktinfo_prepare()).
 PacketInfo packet_info(Net& net, const Skb& skb, const Ipv4View& ip, std::uint16_t dport) {
@@ -68,46 +55,6 @@ bool checksum_good(const Skb& skb, const Ipv4View& ip, std::span<const std::uint
                                       sum)) == 0;
 }
 
-// __udp_queue_rcv_skb(): one datagram into the socket's queue. False: no room.
-bool enqueue(Net& net, Sock& sk, const Received& r, std::span<const std::uint8_t> payload,
-             std::uint32_t truesize) {
-  const std::lock_guard guard(sk.rx_lock);
-  const auto rcvbuf =
-      static_cast<std::uint32_t>(std::max(sk.rcvbuf.load(std::memory_order_relaxed), 0));
-  const std::uint32_t rmem = sk.rmem_alloc.load(std::memory_order_relaxed);
-  // At least one datagram is always taken.
-  if (rmem != 0 && std::uint64_t{rmem} + truesize > rcvbuf) {
-    sk.drops.fetch_add(1, std::memory_order_relaxed);
-    snmp(net, Snmp::UdpRcvbufErrors);
-    snmp(net, Snmp::UdpInErrors);
-    return false;
-  }
-  sk.rmem_alloc.store(rmem + truesize, std::memory_order_relaxed);
-  Datagram d;
-  d.from = r.from;
-  d.to = r.to;
-  d.payload.assign(payload.begin(), payload.end());
-  d.truesize = truesize;
-  d.info = r.info;
-  d.drops = static_cast<std::uint32_t>(sk.drops.load(std::memory_order_relaxed));
-  sk.rx_queue.push_back(std::move(d));
-  if (sk.flag(SockFlag::rcvtstamp) || (sk.tsflags & SOF_TIMESTAMPING_RX_SOFTWARE) != 0)
-    sk.rx_queue.back().info.tstamp = net.clock.wall();
-  return true;
-}
-
-// udp_queue_rcv_skb(): a segmentation packet becomes its datagrams. False: all were refused.
-bool queue_rcv(Net& net, Sock& sk, const Received& r, std::size_t gso_size) {
-  if (gso_size == 0) return enqueue(net, sk, r, r.payload, r.truesize);
-  bool any = false;
-  for (std::size_t at = 0; at < r.payload.size(); at += gso_size) {
-    const auto part = r.payload.subspan(at, std::min(gso_size, r.payload.size() - at));
-    any |=
-        enqueue(net, sk, r, part, skb_truesize(net, static_cast<std::uint32_t>(part.size()) + 64));
-  }
-  return any;
-}
-
 }  // namespace
 
 void udp_rcv(Net& net, SkbPtr skb) {
@@ -124,17 +71,16 @@ void udp_rcv(Net& net, SkbPtr skb) {
     snmp(net, Snmp::UdpInCsumErrors);
     return input_error(net, std::move(skb), DropReason::UDP_CSUM);
   }
-  const Received r{{ip.saddr(), uh->source},
-                   {ip.daddr(), uh->dest},
-                   datagram.subspan(kUdpHlen),
-                   skb->truesize,
-                   packet_info(net, *skb, ip, uh->dest)};
+  Datagram r;
+  r.from = {ip.saddr(), uh->source};
+  r.to = {ip.daddr(), uh->dest};
+  r.info = packet_info(net, *skb, ip, uh->dest);
+  const auto payload = datagram.subspan(kUdpHlen);
   const int dif = skb->dev->ifindex;
   // inet_iif(): what this host sent to itself came in at the device that has the address.
   const int iif = skb->rt.iif != 0 ? skb->rt.iif : dif;
-  const std::size_t gso_size = gso ? skb->gso_size : 0;
   bool taken = false;
-  const auto give = [&](Sock& sk) { taken |= queue_rcv(net, sk, r, gso_size); };
+  const auto give = [&](Sock& sk) { taken |= udp_queue_rcv_skb(net, sk, r, payload, *skb); };
 
   if (skb->rt.is_broadcast || skb->rt.is_multicast) {
     if (net.udp->for_each_mcast(ip.saddr(), uh->source, ip.daddr(), uh->dest, dif, give) == 0) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // udp_recvmsg: the oldest datagram that waits on a socket, or its oldest error (MSG_ERRQUEUE).
 //
-// Kernel twin: net/ipv4/udp.c, udp_recvmsg(), __skb_recv_udp().
+// Kernel twin: net/ipv4/udp.c, udp_recvmsg(), __skb_recv_udp(); net/ipv6/udp.c, udpv6_recvmsg().
 // Differs: never waits; no SO_PEEK_OFF; no SO_MARK, SO_PRIORITY and UDP_GRO messages.
 #include <algorithm>
 #include <cstring>
 
 #include "net.h"
+#include "socket/inet6_sock.h"
 #include "socket/put_cmsg.h"
 #include "socket/sock.h"
 
@@ -37,12 +38,14 @@ Datagram take_first(Sock& sk) {
 void tell(const Sock& sk, RecvMsg& msg, const Datagram& d) {
   sock_recv_timestamp(sk, msg, d.info, false);
   if (sk.flag(SockFlag::rxq_ovfl) && d.drops != 0) put_cmsg(msg, SOL_SOCKET, SO_RXQ_OVFL, d.drops);
-  if (d.from6) {
+  if (d.from6)
     msg.name6 = d.from6;
-    return;
-  }
-  msg.name = d.from;
-  ip_cmsg_recv(sk, msg, d.info);
+  else
+    msg.name = d.from;
+  if (sk.inet6)
+    ip6_datagram_recv_ctl(sk, msg, d.info);
+  else
+    ip_cmsg_recv(sk, msg, d.info);
 }
 
 }  // namespace
@@ -56,9 +59,11 @@ SockResult<Datagram> udp_recvmsg(Sock& sk) {
 }
 
 SockResult<std::size_t> udp_recvmsg(Sock& sk, RecvMsg& msg) {
-  if ((msg.flags & MSG_ERRQUEUE) != 0) return ip_recv_error(sk, msg);
+  if ((msg.flags & MSG_ERRQUEUE) != 0)
+    return sk.inet6 ? ipv6_recv_error(sk, msg) : ip_recv_error(sk, msg);
   if (const int pending = sock_error(sk); pending != 0) return err(pending);
   const std::lock_guard guard(sk.rx_lock);
+  if (sk.inet6 && sk.inet6->rxpmtu) return ipv6_recv_rxpmtu(sk, msg);
   if (sk.rx_queue.empty()) {
     const bool would_wait = !sk.nonblocking && (msg.flags & MSG_DONTWAIT) == 0;
     if (sk.shutdown_recv && would_wait) return 0;

@@ -70,8 +70,14 @@ void udp_flush_pending_frames(Sock& sk);
 // skb->data at the UDP header; the IP header lies before it.
 void udp_rcv(Net& net, SkbPtr skb);
 void udpv6_rcv(Net& net, SkbPtr skb);
+// What either does with a socket that it found: `r` has everything but its payload. False: no room.
+bool udp_queue_rcv_skb(Net& net, Sock& sk, const Datagram& r, std::span<const std::uint8_t> payload,
+                       const Skb& skb);
 // An ICMP error (`about`, data at its ICMP header) came about a datagram of ours: `inner` is what
 // it quotes, a whole IP header and eight bytes at least.
 void udp_err(Net& net, Skb& about, std::span<std::uint8_t> inner, std::uint32_t info);
+// The same over IPv6; the UDP header is at `offset` of what is quoted, eight bytes at least.
+void udpv6_err(Net& net, Skb& about, std::span<const std::uint8_t> quoted, std::size_t offset,
+               std::uint32_t info);
 
 }  // namespace txp

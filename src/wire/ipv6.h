@@ -21,6 +21,7 @@ inline constexpr std::uint32_t kIp6MaxMtu = 0xffff + 40;
 inline constexpr std::uint8_t kNexthdrHop = 0;
 inline constexpr std::uint8_t kNexthdrRouting = 43;
 inline constexpr std::uint8_t kNexthdrFragment = 44;
+inline constexpr std::uint8_t kNexthdrAuth = 51;
 inline constexpr std::uint8_t kNexthdrIcmpv6 = 58;
 inline constexpr std::uint8_t kNexthdrNone = 59;
 inline constexpr std::uint8_t kNexthdrDest = 60;

@@ -292,7 +292,37 @@ std::string hexdumps(View left, View right, const std::string& left_name,
   return text;
 }
 
+// Over IPv6, from 2001:db8:77::2.
+static Bytes icmp6_about(const Bytes& frame, std::uint8_t type, std::uint8_t code,
+                         std::uint32_t rest) {
+  const std::optional<Ipv6Parts> p = ipv6_parts(frame);
+  if (!p || p->udp == 0) return {};
+  constexpr std::size_t kHeaders = 14 + 40 + 8;
+  const std::size_t quoted = std::min<std::size_t>(frame.size() - p->ip, 1280 - 48);
+  Bytes m(kHeaders + quoted);
+  std::copy_n(frame.begin() + 6, 6, m.begin());
+  std::copy_n(frame.begin(), 6, m.begin() + 6);
+  put16(m, 12, 0x86dd);
+  m[14] = 0x60;
+  put16(m, 18, static_cast<std::uint16_t>(8 + quoted));
+  m[20] = 58;
+  m[21] = 64;
+  const std::uint8_t peer[] = {0x20, 0x01, 0x0d, 0xb8, 0, 0x77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2};
+  std::copy_n(peer, 16, m.begin() + 22);
+  std::copy_n(frame.begin() + 22, 16, m.begin() + 38);
+  m[54] = type;
+  m[55] = code;
+  put16(m, 58, static_cast<std::uint16_t>(rest >> 16));
+  put16(m, 60, static_cast<std::uint16_t>(rest));
+  std::copy_n(frame.begin() + 14, quoted, m.begin() + kHeaders);
+  std::uint32_t sum = sum_of(View(m).subspan(22, 32), 58);
+  sum = fold(sum + static_cast<std::uint32_t>(8 + quoted));
+  put16(m, 56, static_cast<std::uint16_t>(~sum_of(View(m).subspan(54), sum)));
+  return m;
+}
+
 Bytes icmp_about(const Bytes& frame, std::uint8_t type, std::uint8_t code, std::uint32_t rest) {
+  if (ipv6_parts(frame)) return icmp6_about(frame, type, code, rest);
   const std::optional<Ipv4Parts> p = ipv4_parts(frame);
   if (!p || p->udp == 0) return {};
   constexpr std::size_t kHeaders = 14 + 20 + 8;

@@ -68,8 +68,9 @@ void set_udp_sport(Bytes& frame, std::uint16_t port);
 std::string hexdumps(std::span<const std::uint8_t> left, std::span<const std::uint8_t> right,
                      const std::string& left_name, const std::string& right_name);
 
-// An ICMP message from the peer about `frame`, quoting at most 548 bytes; empty when it is no UDP
-// datagram's first or only fragment. `rest` is the second word of the ICMP header.
+// An ICMP (over IPv6 an ICMPv6) message from the peer about `frame`, quoting as much as it may;
+// empty when it is no UDP datagram's first or only fragment. `rest` is the second word of its
+// header.
 Bytes icmp_about(const Bytes& frame, std::uint8_t type, std::uint8_t code, std::uint32_t rest);
 
 }  // namespace txp::kdiff

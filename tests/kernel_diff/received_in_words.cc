@@ -36,11 +36,20 @@ std::string address(in_addr a) {
   return text;
 }
 
-std::string error_in_words(std::span<const std::uint8_t> data) {
+std::string error_in_words(std::span<const std::uint8_t> data, bool ipv6) {
   const auto ee = as<sock_extended_err>(data);
-  std::string text = fmt::format("IP_RECVERR {} origin {} type {} code {} info {} data {}",
-                                 Errno{static_cast<int>(ee.ee_errno)}.name(), ee.ee_origin,
-                                 ee.ee_type, ee.ee_code, ee.ee_info, ee.ee_data);
+  std::string text =
+      fmt::format("{} {} origin {} type {} code {} info {} data {}",
+                  ipv6 ? "IPV6_RECVERR" : "IP_RECVERR", Errno{static_cast<int>(ee.ee_errno)}.name(),
+                  ee.ee_origin, ee.ee_type, ee.ee_code, ee.ee_info, ee.ee_data);
+  if (ipv6 && data.size() >= sizeof ee + sizeof(sockaddr_in6)) {
+    const auto offender = as<sockaddr_in6>(data.subspan(sizeof ee));
+    if (offender.sin6_family != AF_INET6) return text;
+    Addr by;
+    by.family = AF_INET6;
+    by.six = offender;
+    return text + " by " + addr_port(by);
+  }
   if (data.size() < sizeof ee + sizeof(sockaddr_in)) return text;
   const auto offender = as<sockaddr_in>(data.subspan(sizeof ee));
   if (offender.sin_family == AF_INET) {
@@ -61,7 +70,9 @@ std::string stamps_in_words(std::span<const std::uint8_t> data) {
 }
 
 std::string control_in_words(const cmsghdr& head, std::span<const std::uint8_t> data) {
-  if (head.cmsg_level == SOL_IP && head.cmsg_type == IP_RECVERR) return error_in_words(data);
+  if (head.cmsg_level == SOL_IP && head.cmsg_type == IP_RECVERR) return error_in_words(data, false);
+  if (head.cmsg_level == SOL_IPV6 && head.cmsg_type == IPV6_RECVERR)
+    return error_in_words(data, true);
   if (head.cmsg_level == SOL_IP && head.cmsg_type == IP_PKTINFO) {
     const auto p = as<in_pktinfo>(data);
     return fmt::format("IP_PKTINFO {} {} {}", p.ipi_ifindex, address(p.ipi_spec_dst),
@@ -111,7 +122,9 @@ std::string received_in_words(Answer n, const ReceivedMsg& got,
     if (head.cmsg_len < sizeof head || head.cmsg_len > rest.size()) break;
     const auto data = rest.subspan(CMSG_LEN(0), head.cmsg_len - CMSG_LEN(0));
     text += ", " + control_in_words(head, data);
-    stamp |= head.cmsg_level == SOL_IP && head.cmsg_type == IP_RECVERR && is_stamp(data);
+    const bool error = (head.cmsg_level == SOL_IP && head.cmsg_type == IP_RECVERR) ||
+                       (head.cmsg_level == SOL_IPV6 && head.cmsg_type == IPV6_RECVERR);
+    stamp |= error && is_stamp(data);
     rest = rest.subspan(std::min<std::size_t>(CMSG_ALIGN(head.cmsg_len), rest.size()));
   }
   if (stamp) return text + fmt::format(": a frame of {} bytes", got.payload.size());

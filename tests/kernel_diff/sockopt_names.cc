@@ -128,6 +128,8 @@ constexpr OptionName kOptions[] = {
     {"IP_LOCAL_PORT_RANGE", SOL_IP, kIpLocalPortRange},
     {"IPV6_FLOWINFO", SOL_IPV6, 11},
     {"IPV6_FLOWINFO_SEND", SOL_IPV6, 33},
+    {"IPV6_RECVORIGDSTADDR", SOL_IPV6, 74},
+    {"IPV6_RECVFRAGSIZE", SOL_IPV6, 77},
     {"UDP_NO_CHECK6_TX", SOL_UDP, 101},
 };
 
