@@ -121,12 +121,16 @@ bool concerns_us(Net& net, const NetDevice& dev, std::span<const std::uint8_t> f
   return port && net.udp->has_port(*port);
 }
 
-// A frame that came in by `dev` for a device on it (a macvlan, which has an address of its own) is
-// told with that device's number.
-NetDevice& receiving_device(Net& net, NetDevice& dev, int ifindex) {
-  if (ifindex == dev.ifindex) return dev;
-  NetDevice* const upper = net.dev->by_index(ifindex);
-  return upper != nullptr && upper->link().peer_ifindex == dev.ifindex ? *upper : dev;
+// Whose frame it is: of `dev`, or of a macvlan on it, which has an address of its own.
+NetDevice& receiving_device(Net& net, NetDevice& dev, std::span<const std::uint8_t> frame) {
+  const auto header = dev_has_header(dev) ? EthernetHeader::parse(frame) : std::nullopt;
+  if (!header || header->dest == dev.link().address) return dev;
+  for (NetDevice* upper : net.dev->all()) {
+    const Link& link = upper->link();
+    if (link.kind == "macvlan" && link.peer_ifindex == dev.ifindex && link.address == header->dest)
+      return *upper;
+  }
+  return dev;
 }
 
 }  // namespace
@@ -197,7 +201,7 @@ std::size_t IcmpErrorReceiver::poll(Net& net, NetDevice& dev, std::size_t budget
     const std::span<const std::uint8_t> frame(buffer.data(), len);
     if (!concerns_us(net, dev, frame)) continue;
     const RcuReader reader;
-    netif_receive_frame(net, receiving_device(net, dev, from.sll_ifindex), frame);
+    netif_receive_frame(net, receiving_device(net, dev, frame), frame);
   }
   return done;
 }
