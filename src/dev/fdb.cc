@@ -27,6 +27,14 @@ const FdbEntry* Fdb::find(int table, const MacAddr& lladdr, std::uint16_t vlan) 
   return e != bucket->end() ? &*e : nullptr;
 }
 
+std::vector<const FdbEntry*> Fdb::find_all(int table, const MacAddr& lladdr) const {
+  std::vector<const FdbEntry*> found;
+  if (const Bucket* bucket = buckets_[bucket_of(table, lladdr)].get(); bucket != nullptr)
+    for (const FdbEntry& e : *bucket)
+      if (e.table == table && e.lladdr == lladdr) found.push_back(&e);
+  return found;
+}
+
 void Fdb::put(Bucket& bucket, const FdbEntry& entry) {
   const auto same =
       std::ranges::find_if(bucket, [&](const FdbEntry& e) { return e.same_key(entry); });

@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "wire/ip4.h"
 
 namespace txp {
 
@@ -55,6 +58,32 @@ struct BridgePort {
 };
 inline constexpr std::uint8_t kBrStateForwarding = 3;
 
-using LinkInfo = std::variant<VlanInfo, BridgeInfo>;
+// DF of a tunnel's outer header (VXLAN_DF_*, GENEVE_DF_*).
+enum class TunnelDf : std::uint8_t { unset, set, inherit };
+
+// `ip link ... type vxlan`. A ttl of 0 is the route's, a tos of 1 the inner packet's.
+struct VxlanInfo {
+  std::uint32_t id = 0;
+  Ip4 group;  // or remote; zero: none
+  Ip4 local;
+  bool ipv6 = false;  // over IPv6
+  int link = 0;       // ifindex that the outer packet leaves by; 0: any
+  std::uint16_t port = 8472;
+  std::uint16_t port_min = 0;  // not below port_max: the namespace's range of ephemeral ports
+  std::uint16_t port_max = 0;
+  std::uint8_t ttl = 0;
+  bool ttl_inherit = false;
+  std::uint8_t tos = 0;
+  TunnelDf df = TunnelDf::unset;
+  bool udp_csum = true;
+  bool collect_metadata = false;
+  bool gbp = false;
+  bool localbypass = true;
+  bool learning = true;
+  // What the engine does not do, in ip's word ("proxy", "rsc", "gpe", "vnifilter"); "": nothing.
+  std::string unknown;
+};
+
+using LinkInfo = std::variant<VlanInfo, BridgeInfo, VxlanInfo>;
 
 }  // namespace txp

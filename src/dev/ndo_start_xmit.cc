@@ -77,15 +77,16 @@ NetdevTx start(Net& net, SkbPtr& skb, NetDevice& dev, TxQueue& txq, bool more) {
   Frames frames = wire_frames(net, *skb);
   if (dev.features.stacked) {
     for (auto& bytes : std::exchange(frames, {}))
-      trace->inner_frame(dev.link(), skb->layer, std::move(bytes));
+      trace->inner_frame(dev.link(), skb->layer, skb->encaps, std::move(bytes));
   }
   const std::uint8_t layer = skb->layer;
+  const std::uint8_t encaps = skb->encaps;
   const NetdevTx result = start(net, skb, dev, txq, more);
   if (result != NetdevTx::ok) {
     trace->result(Stage::ndo_start_xmit, "busy");
     return result;
   }
-  for (auto& bytes : frames) trace->frame(dev.link(), layer, std::move(bytes));
+  for (auto& bytes : frames) trace->frame(dev.link(), layer, encaps, std::move(bytes));
   return result;
 }
 

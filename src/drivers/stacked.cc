@@ -22,6 +22,7 @@ constexpr StackedKind kStacked[] = {
     {"macvlan", kArphrdEtherType, make_macvlan},
     {"vlan", kArphrdEtherType, make_vlan_dev},
     {"bridge", kArphrdEtherType, make_bridge},
+    {"vxlan", kArphrdEtherType, make_vxlan},
 };
 
 const StackedKind* kind_of(const Link& link) {
@@ -36,6 +37,8 @@ bool is_stacked(const Link& link) { return kind_of(link) != nullptr; }
 std::string stacked_unknown(const Link& link) {
   if (link.kind == "macvlan") return "";
   if (!link.info) return "without its attributes";
+  if (const auto* v = link.as<VxlanInfo>())
+    return v->ipv6 ? "over IPv6" : v->collect_metadata ? "external" : v->unknown;
   return "";
 }
 

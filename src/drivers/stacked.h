@@ -30,5 +30,6 @@ void xmit_counted_below(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb, Ne
 std::unique_ptr<Driver> make_macvlan();
 std::unique_ptr<Driver> make_vlan_dev();
 std::unique_ptr<Driver> make_bridge();
+std::unique_ptr<Driver> make_vxlan();
 
 }  // namespace txp

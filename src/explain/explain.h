@@ -51,6 +51,7 @@ struct ReportFrame {
   std::uint16_t link_type = 1;  // ARPHRD_*
   std::vector<std::uint8_t> bytes;
   unsigned layer = 0;
+  unsigned encaps = 0;  // outer IP headers of tunnels before the datagram's own
 };
 
 enum class Verdict : std::uint8_t { sent, dropped, queued, error, unknown };
@@ -105,8 +106,9 @@ Explanation explain_flow(Net& net, const FlowQuestion& question,
 std::vector<ReportStage> report_stages(const Net& net, const Trace& trace);
 ReportObject report_object(const NamedObject& object);
 
-// Makes random fields zero in `frames` ("udp.sport", "tcp.sport", "ip.id") and the checksums those
-// of the frames with the zeros, so that equal questions have equal answers.
+// Makes random fields zero in `frames` ("udp.sport", "tcp.sport", "ip.id"; "outer.udp.sport" and
+// "outer.ip.id" of the tunnels' headers before) and the checksums those of the frames with the
+// zeros, so that equal questions have equal answers.
 void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> masked);
 
 }  // namespace txp

@@ -189,8 +189,8 @@ Explanation explain_flow(Net& net, const FlowQuestion& q, std::span<const std::u
     const auto take = [&net](const std::vector<TraceFrame>& from, std::vector<ReportFrame>& to) {
       for (const TraceFrame& f : from) {
         const NetDevice* dev = net.dev->by_index(f.ifindex);
-        to.push_back(
-            {f.dev, dev != nullptr ? dev->link().type : std::uint16_t{1}, f.bytes, f.layer});
+        to.push_back({f.dev, dev != nullptr ? dev->link().type : std::uint16_t{1}, f.bytes, f.layer,
+                      f.encaps});
       }
     };
     take(trace.frames(), x.frames);

@@ -356,7 +356,18 @@ std::string ip_text(const FdbEntry& e, const DevNames& names) {
   constexpr unsigned kReachable = 0x02;
   std::string text = e.lladdr.str() + " dev " + dev_text(e.port, names);
   if (e.vlan != 0) text += fmt::format(" vlan {}", e.vlan);
-  text += " master " + dev_text(e.table, names);
+  if (e.remote) {
+    const VxlanRdst& r = *e.remote;
+    text += r.nexthop_id != 0 ? fmt::format(" nhid {}", r.nexthop_id)
+            : r.ipv6          ? " dst IPv6"
+                              : " dst " + r.dst.str();
+    if (r.port != 0) text += fmt::format(" port {}", r.port);
+    if (r.vni != VxlanRdst::kSameVni) text += fmt::format(" vni {}", r.vni);
+    if (r.ifindex != 0) text += " via " + dev_text(r.ifindex, names);
+    text += " self";
+  } else {
+    text += " master " + dev_text(e.table, names);
+  }
   if ((e.state & kPermanent) != 0)
     text += " permanent";
   else if ((e.state & kNoarp) != 0)

@@ -3,10 +3,12 @@
 
 #include "explain/explain.h"
 #include "explain/frame_layout.h"
+#include "wire/ethernet.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
 #include "wire/tcp.h"
 #include "wire/udp.h"
+#include "wire/vxlan.h"
 
 namespace txp {
 namespace {
@@ -56,43 +58,89 @@ void mask_ipv6(std::span<std::uint8_t> packet, bool sport, bool label, bool frag
   }
 }
 
+// What is zeroed, of the datagram itself and of tunnels' headers before it.
+struct Masks {
+  explicit Masks(std::span<const std::string> masked) {
+    const auto has = [masked](std::string_view field) {
+      return std::ranges::find(masked, field) != masked.end();
+    };
+    sport = has("udp.sport") || has("tcp.sport");
+    id = has("ip.id");
+    label = has("ip6.flowlabel");
+    frag_id = has("ip6.frag_id");
+    outer_sport = has("outer.udp.sport");
+    outer_id = has("outer.ip.id");
+  }
+  bool sport, id, label, frag_id, outer_sport, outer_id;
+};
+
+void zero_id(std::span<std::uint8_t> packet) {
+  Ipv4View view(packet.data());
+  view.set_id(0);
+  view.send_check();
+}
+
+void zero_udp_sport(std::span<std::uint8_t> transport) {
+  auto udp = UdpHeader::parse(transport);
+  if (!udp) return;
+  if (udp->check != 0) udp->check = csum_replace(udp->check, udp->source, 0);
+  udp->source = 0;
+  udp->emit(transport.data());
+}
+
+void mask_packet(std::span<std::uint8_t> packet, const Masks& m) {
+  const auto ip = Ipv4Header::parse(packet);
+  if (!ip) return mask_ipv6(packet, m.sport, m.label, m.frag_id);
+  if (m.id) zero_id(packet);
+  if (!m.sport || (ip->frag_off & kIpOffset) != 0) return;
+  const std::span<std::uint8_t> transport = packet.subspan(ip->hlen());
+  if (ip->protocol == kIpProtoUdp) return zero_udp_sport(transport);
+  if (ip->protocol != kIpProtoTcp) return;
+  if (auto tcp = TcpHeader::parse(transport)) {
+    tcp->check = csum_replace(tcp->check, tcp->source, 0);
+    tcp->source = 0;
+    tcp->emit(transport.data());
+  }
+}
+
+// Where a tunnel's inner IP packet begins behind its outer header, of those that the engine makes;
+// nothing: in another fragment.
+std::optional<std::size_t> inner_at(std::span<const std::uint8_t> packet, const Ipv4Header& ip) {
+  const std::size_t at = ip.hlen();
+  std::size_t inner = 0;
+  if (ip.protocol == kIpProtoUdp) inner = at + kUdpHlen + kVxlanHlen + kEthHlen;
+  if (inner == 0 || (ip.frag_off & kIpOffset) != 0 || inner > packet.size()) return std::nullopt;
+  return inner;
+}
+
+void mask_tunnel(std::span<std::uint8_t> packet, unsigned encaps, const Masks& m) {
+  if (encaps == 0) return mask_packet(packet, m);
+  const auto ip = Ipv4Header::parse(packet);
+  if (!ip) return;
+  if (m.outer_id) zero_id(packet);
+  const auto inner = inner_at(packet, *ip);
+  if (!inner) return;
+  const auto payload = packet.subspan(*inner);
+  const std::uint16_t before = csum_fold(csum_partial(payload, 0));
+  mask_tunnel(payload, encaps - 1, m);
+  const std::uint16_t after = csum_fold(csum_partial(payload, 0));
+  if (ip->protocol != kIpProtoUdp) return;
+  const auto transport = packet.subspan(ip->hlen());
+  if (m.outer_sport) zero_udp_sport(transport);
+  auto udp = UdpHeader::parse(transport);
+  if (!udp || udp->check == 0 || before == after) return;
+  const auto sum = [](std::uint16_t folded) { return static_cast<std::uint16_t>(~folded); };
+  udp->check = csum_replace(udp->check, sum(before), sum(after));
+  udp->emit(transport.data());
+}
+
 }  // namespace
 
 void mask_frames(std::span<ReportFrame> frames, std::span<const std::string> masked) {
-  const auto is_masked = [masked](std::string_view field) {
-    return std::ranges::find(masked, field) != masked.end();
-  };
-  const bool sport = is_masked("udp.sport") || is_masked("tcp.sport");
-  const bool id = is_masked("ip.id");
+  const Masks m(masked);
   for (ReportFrame& f : frames) {
     const std::size_t at = link_header_len(f.link_type);
-    if (f.bytes.size() < at) continue;
-    const std::span<std::uint8_t> packet = std::span(f.bytes).subspan(at);
-    const auto ip = Ipv4Header::parse(packet);
-    if (!ip) {
-      mask_ipv6(packet, sport, is_masked("ip6.flowlabel"), is_masked("ip6.frag_id"));
-      continue;
-    }
-    if (id) {
-      Ipv4View view(packet.data());
-      view.set_id(0);
-      view.send_check();
-    }
-    if (!sport || (ip->frag_off & kIpOffset) != 0) continue;
-    const std::span<std::uint8_t> transport = packet.subspan(ip->hlen());
-    if (ip->protocol == kIpProtoUdp) {
-      if (auto udp = UdpHeader::parse(transport)) {
-        if (udp->check != 0) udp->check = csum_replace(udp->check, udp->source, 0);
-        udp->source = 0;
-        udp->emit(transport.data());
-      }
-    } else if (ip->protocol == kIpProtoTcp) {
-      if (auto tcp = TcpHeader::parse(transport)) {
-        tcp->check = csum_replace(tcp->check, tcp->source, 0);
-        tcp->source = 0;
-        tcp->emit(transport.data());
-      }
-    }
+    if (f.bytes.size() >= at) mask_tunnel(std::span(f.bytes).subspan(at), f.encaps, m);
   }
 }
 

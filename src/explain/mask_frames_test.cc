@@ -5,6 +5,7 @@
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
 #include "wire/udp.h"
+#include "wire/vxlan.h"
 
 namespace txp {
 namespace {
@@ -91,6 +92,41 @@ TEST(MaskFrames, AFrameThatIsNoIpPacketStays) {
   mask_frames(frames, both);
   EXPECT_EQ(frames[0].bytes.size(), 3U);
   EXPECT_EQ(frames[1].bytes, std::vector<std::uint8_t>(60, 0xff));
+}
+
+// A frame in VXLAN, as the engine makes it: the outer checksum over all of it.
+ReportFrame in_vxlan(const ReportFrame& inner, std::uint16_t sport, std::uint16_t id) {
+  std::vector<std::uint8_t> d(kUdpHlen + kVxlanHlen);
+  VxlanHeader{kVxlanHfVni, 5}.emit(d.data() + kUdpHlen);
+  d.insert(d.end(), inner.bytes.begin(), inner.bytes.end());
+  UdpHeader h{sport, 4789, static_cast<std::uint16_t>(d.size()), 0};
+  h.emit(d.data());
+  h.check = udp_check(d);
+  h.emit(d.data());
+  ReportFrame f = frame(d, id, 0);
+  f.encaps = inner.encaps + 1;
+  return f;
+}
+
+TEST(MaskFrames, WhatATunnelCarriesAndItsHeadersAreAsZerosWouldHaveMadeThem) {
+  const std::vector<std::string> all{"udp.sport", "ip.id", "outer.udp.sport", "outer.ip.id"};
+  for (const bool no_check : {false, true}) {
+    const auto inside = [no_check](std::uint16_t sport) {
+      auto d = datagram(sport, 33, 0x5a);
+      if (no_check) d[6] = d[7] = 0;
+      return d;
+    };
+    const auto twice = [&](std::uint16_t a) {
+      const auto id = static_cast<std::uint16_t>(a * 7);
+      return in_vxlan(in_vxlan(frame(inside(a), id, 0), a, id), a, id);
+    };
+    const ReportFrame expected = twice(0);
+    for (std::uint32_t port = 1; port <= 0xffff; port += 3) {
+      std::vector<ReportFrame> frames{twice(static_cast<std::uint16_t>(port))};
+      mask_frames(frames, all);
+      ASSERT_EQ(frames[0].bytes, expected.bytes) << port;
+    }
+  }
 }
 
 }  // namespace

@@ -20,7 +20,8 @@ bool ip_dont_fragment(const Sock& sk, const Rtable& rt) {
 }
 
 std::uint32_t ip_skb_dst_mtu(const Skb& skb) {
-  if (skb.sk == nullptr || ip_sk_use_pmtu(*skb.sk)) return skb.rt.mtu;
+  // A tunnel's outer packet is sent by the tunnel's socket, which heeds path MTUs.
+  if (skb.sk == nullptr || skb.encaps != 0 || ip_sk_use_pmtu(*skb.sk)) return skb.rt.mtu;
   return std::min(skb.rt.dev->mtu(), kIpMaxMtu);
 }
 

@@ -52,7 +52,8 @@ TxResult ip_mc_output(Net& net, SkbPtr skb) {
   enter(net, Stage::ip_output, *skb);
   set_output_device(*skb);
   if (skb->rt.is_multicast) {
-    const bool loop = skb->sk == nullptr || skb->sk->mc_loop;  // sk_mc_loop()
+    // sk_mc_loop(); the socket of a tunnel's outer packet wants it.
+    const bool loop = skb->sk == nullptr || skb->encaps != 0 || skb->sk->mc_loop;
     if (loop && skb->rt.is_local) loop_back(net, *skb);
     if (Ipv4View(skb->network()).ttl() == 0) {
       drop(net, Stage::ip_output, std::move(skb), DropReason::NOT_SPECIFIED);

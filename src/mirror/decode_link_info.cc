@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// IFLA_INFO_DATA of VLANs and bridges, and what a bridge keeps of its ports. Kernel twins:
-// net/8021q/vlan_netlink.c, net/bridge/br_netlink.c.
+// IFLA_INFO_DATA of VLANs, bridges and tunnels, and what a bridge keeps of its ports. Kernel twins:
+// net/8021q/vlan_netlink.c, net/bridge/br_netlink.c, drivers/net/vxlan/vxlan_core.c
+// (vxlan_fill_info()).
 #include "mirror/decode_link_info.h"
 
 #include <linux/if_link.h>
@@ -24,6 +25,9 @@ constexpr std::uint16_t kVlanUntagged = 1U << 2;
 constexpr std::uint16_t kVlanRangeBegin = 1U << 3;
 constexpr std::uint16_t kVlanRangeEnd = 1U << 4;
 
+// Younger than the headers of Debian 12.
+constexpr unsigned kVxlanLocalbypass = 31;  // IFLA_VXLAN_LOCALBYPASS
+constexpr unsigned kVxlanMcRoute = 34;      // IFLA_VXLAN_MC_ROUTE
 constexpr unsigned kMostAttrs = 63;
 
 constexpr std::size_t kMostMappings = 4096;
@@ -81,11 +85,51 @@ Made bridge(Bytes data) {
   return made(a, b);
 }
 
+TunnelDf df_of(std::uint8_t v) {
+  return v == 1 ? TunnelDf::set : v == 2 ? TunnelDf::inherit : TunnelDf::unset;
+}
+
+Made vxlan(Bytes data) {
+  InfoAttrs a(data, "vxlan");
+  VxlanInfo v;
+  set(v.id, a.u32(IFLA_VXLAN_ID));
+  set(v.group, a.ip4(IFLA_VXLAN_GROUP));
+  set(v.local, a.ip4(IFLA_VXLAN_LOCAL));
+  v.ipv6 = a.has(IFLA_VXLAN_GROUP6) || a.has(IFLA_VXLAN_LOCAL6);
+  v.link = static_cast<int>(a.u32(IFLA_VXLAN_LINK).value_or(0) & 0x7fffffff);
+  set(v.port, a.be16(IFLA_VXLAN_PORT));
+  if (const auto raw = a.bytes(IFLA_VXLAN_PORT_RANGE, sizeof(ifla_vxlan_port_range))) {
+    v.port_min = load_be16(raw->data());
+    v.port_max = load_be16(raw->data() + 2);
+  }
+  set(v.ttl, a.u8(IFLA_VXLAN_TTL));
+  set(v.ttl_inherit, a.u8(IFLA_VXLAN_TTL_INHERIT));
+  set(v.tos, a.u8(IFLA_VXLAN_TOS));
+  v.df = df_of(a.u8(IFLA_VXLAN_DF).value_or(0));
+  set(v.udp_csum, a.u8(IFLA_VXLAN_UDP_CSUM));
+  set(v.collect_metadata, a.u8(IFLA_VXLAN_COLLECT_METADATA));
+  v.gbp = a.has(IFLA_VXLAN_GBP);
+  set(v.localbypass, a.u8(kVxlanLocalbypass));
+  set(v.learning, a.u8(IFLA_VXLAN_LEARNING));
+  const auto refuse = [&v](bool is, const char* word) {
+    if (is && v.unknown.empty()) v.unknown = word;
+  };
+  refuse(a.has(IFLA_VXLAN_GPE), "gpe");
+  refuse(a.u8(IFLA_VXLAN_PROXY).value_or(0) != 0, "proxy");
+  refuse(a.u8(IFLA_VXLAN_RSC).value_or(0) != 0, "rsc");
+  refuse(a.u8(IFLA_VXLAN_REMCSUM_TX).value_or(0) != 0, "remcsumtx");
+  refuse(a.u8(IFLA_VXLAN_VNIFILTER).value_or(0) != 0, "vnifilter");
+  refuse(a.u8(kVxlanMcRoute).value_or(0) != 0, "mcroute");
+  if (v.id > 0xffffff) return fail("vxlan: no such id");
+  return made(a, std::move(v));
+}
+
 }  // namespace
 
 Made decode_link_info(std::string_view kind, Bytes data) {
   if (kind == "vlan") return vlan(data);
   if (kind == "bridge") return bridge(data);
+  if (kind == "vxlan") return vxlan(data);
   return nullptr;
 }
 

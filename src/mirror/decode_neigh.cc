@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // RTM_NEWNEIGH of AF_INET, AF_INET6 and, of forwarding databases, AF_BRIDGE. Kernel twins:
 // net/core/neighbour.c (neigh_fill_info(), pneigh_fill_info()), net/bridge/br_fdb.c
-// (fdb_fill_info()).
+// (fdb_fill_info()), drivers/net/vxlan/vxlan_core.c (vxlan_fdb_info()).
 #include <algorithm>
 #include <bit>
 
@@ -14,7 +14,23 @@
 namespace txp {
 namespace {
 
-// An entry of a forwarding database; of a bridge's when it names a table.
+// Where a VXLAN's entry leads; nothing: it is no such one.
+std::optional<VxlanRdst> decode_rdst(Attrs<NDA_MAX>& a) {
+  const auto dst = a.raw(NDA_DST);
+  const auto nexthop = a.u32(NDA_NH_ID);
+  if (!dst && !nexthop) return std::nullopt;
+  VxlanRdst r;
+  if (dst && dst->size() == 4) r.dst = Ip4{load_be32(dst->data())};
+  r.ipv6 = dst && dst->size() != 4;
+  r.port = a.be16(NDA_PORT).value_or(0);
+  r.vni = a.u32(NDA_VNI).value_or(VxlanRdst::kSameVni);
+  r.ifindex = static_cast<int>(a.u32(NDA_IFINDEX).value_or(0) & 0x7fffffff);
+  r.nexthop_id = nexthop.value_or(0);
+  return r;
+}
+
+// An entry of a forwarding database: of a bridge's when it names a table, of a VXLAN's own when it
+// says where that sends.
 Result<Decoded> decode_fdb(const ndmsg& h, Bytes attrs) {
   Attrs<NDA_MAX> a(attrs, "fdb");
   FdbEntry e;
@@ -25,6 +41,8 @@ Result<Decoded> decode_fdb(const ndmsg& h, Bytes attrs) {
   if (lladdr && lladdr->size() == 6) std::copy(lladdr->begin(), lladdr->end(), e.lladdr.bytes);
   if (const auto v = a.u32(NDA_MASTER); v && (h.ndm_flags & NTF_SELF) == 0)
     e.table = static_cast<int>(*v & 0x7fffffff);
+  if ((h.ndm_flags & NTF_SELF) != 0) e.remote = decode_rdst(a);
+  if (e.remote) e.table = e.port;
   e.vlan = a.u16(NDA_VLAN).value_or(0);
   if (!a.error().empty()) return fail(a.error());
   if (!lladdr || lladdr->size() != 6) return Decoded{};  // another link layer's

@@ -99,7 +99,7 @@ void Mirror::link_changed(const Link& link, const NetDevice* old) {
   // A link is also announced when its offloads changed, which the message does not tell.
   if (std::ranges::find(featureless_, link.ifindex) == featureless_.end())
     featureless_.push_back(link.ifindex);
-  if (link.kind == "bridge" || link.master != 0) set_stale(bridges, true);
+  if (link.kind == "bridge" || link.kind == "vxlan" || link.master != 0) set_stale(bridges, true);
   if (old == nullptr) {
     for (const MirrorPart p : {xps, sysctls, multicast, egress_hooks}) set_stale(p, true);
     for (const MirrorPart p : {addrs6, multicast6}) set_stale(p, true);
@@ -422,7 +422,7 @@ Result<void> Mirror::add(PathObstacle&& o, const Decoded&) {
 }
 
 Result<void> Mirror::add(FdbEntry&& e, const Decoded& d) {
-  if (e.table == 0) return {};  // a device's own: the addresses it listens to, a VXLAN's remotes
+  if (e.table == 0) return {};  // a device's own: the addresses it listens to
   if (gathering(MirrorPart::bridges))
     fdb_.push_back(e);
   else if (d.deleted)

@@ -218,7 +218,7 @@ Result<void> NamespaceReader::read_bridges(const MessageTaker& take) {
     auto decoded = decode(m);
     if (!decoded) return std::unexpected(decoded.error());
     if (const Link* l = std::get_if<Link>(&decoded->what)) {
-      any |= l->kind == "bridge";
+      any |= l->kind == "bridge" || l->kind == "vxlan";
       const auto* bridge = l->as<BridgeInfo>();
       filtering |= bridge != nullptr && bridge->vlan_filtering;
     }

@@ -99,14 +99,16 @@ void Trace::unknown(Stage stage, NamedObject object) {
   if (!known) unknowns_.push_back(std::move(object));
 }
 
-void Trace::frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes) {
+void Trace::frame(const Link& dev, std::uint8_t layer, std::uint8_t encaps,
+                  std::vector<std::uint8_t> bytes) {
   if (latency_ != nullptr) return;
-  frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes), layer});
+  frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes), layer, encaps});
 }
 
-void Trace::inner_frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes) {
+void Trace::inner_frame(const Link& dev, std::uint8_t layer, std::uint8_t encaps,
+                        std::vector<std::uint8_t> bytes) {
   if (latency_ != nullptr) return;
-  inner_frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes), layer});
+  inner_frames_.push_back({dev.name, dev.ifindex, clock_.now(), std::move(bytes), layer, encaps});
 }
 
 void Trace::masked(std::string_view field) {

@@ -86,6 +86,7 @@ struct TraceFrame {
   Nanos at = 0;
   std::vector<std::uint8_t> bytes;
   std::uint8_t layer = 0;
+  std::uint8_t encaps = 0;  // outer IP headers before the datagram's own
 };
 
 // Thread safety: none, but for hold() and release(); one datagram at a time, by the thread that
@@ -115,10 +116,12 @@ class Trace {
   void unknown(Stage stage, NamedObject object);
   // What is told without a packet at hand is of this layer.
   void layer(std::uint8_t layer) { layer_ = layer; }
-  // A whole frame, as a driver took it.
-  void frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes);
+  // A whole frame of layer and encaps, as a driver took it.
+  void frame(const Link& dev, std::uint8_t layer, std::uint8_t encaps,
+             std::vector<std::uint8_t> bytes);
   // The same by a device that hands it on to another.
-  void inner_frame(const Link& dev, std::uint8_t layer, std::vector<std::uint8_t> bytes);
+  void inner_frame(const Link& dev, std::uint8_t layer, std::uint8_t encaps,
+                   std::vector<std::uint8_t> bytes);
   // A random field that the walk chose: "udp.sport", "ip.id".
   void masked(std::string_view field);
 

@@ -38,7 +38,7 @@ TEST(Trace, RecordsCarryTheClocksTime) {
   clock.advance(7);
   Link dev;
   dev.name = "va";
-  t.frame(dev, 0, {1, 2, 3});
+  t.frame(dev, 0, 0, {1, 2, 3});
   EXPECT_EQ(t.stages()[0].at, 5);
   EXPECT_EQ(t.frames()[0].at, 12);
   EXPECT_EQ(t.frames()[0].dev, "va");

@@ -185,7 +185,10 @@ void Comparison::frames() {
   p_.seen = o_.frames;
   for (ReportFrame& f : p_.seen)
     for (const ReportFrame& predicted : x_.frames)
-      if (predicted.dev == f.dev) f.link_type = predicted.link_type;
+      if (predicted.dev == f.dev) {
+        f.link_type = predicted.link_type;
+        f.encaps = predicted.encaps;
+      }
   mask_frames(p_.seen, x_.masked);
   // What waits for a neighbour may leave later.
   if (x_.verdict == Verdict::queued && x_.frames.empty()) return;

@@ -66,6 +66,7 @@ namespace txp {
   X(QUEUE_PURGE, false)                                                                   \
   X(RECURSION_LIMIT, false)                                                               \
   X(SOCKET_CLOSE, false)                                                                  \
+  X(NO_TX_TARGET, false)                                                                  \
   X(TXPATH_UNKNOWN, true)        /* the walk met what the engine does not implement */    \
   X(TXPATH_FRAG_SIBLING, true)   /* another fragment of its datagram was refused */       \
   X(TXPATH_DST_DISCARD, true)    /* dst_discard_out(): blackhole and dead routes */       \

@@ -162,6 +162,8 @@ void skb_copy_metadata(const Skb& from, Skb& to) {
   to.opt = from.opt;
   to.frag_max_size = from.frag_max_size;
   to.layer = from.layer;
+  to.encaps = from.encaps;
+  to.encapsulation = from.encapsulation;
   to.vlan_proto = from.vlan_proto;
   to.vlan_tci = from.vlan_tci;
   to.tstamp = from.tstamp;
@@ -183,6 +185,7 @@ void copy_offsets(const Skb& from, Skb& to, std::ptrdiff_t moved) {
   to.mac_header = shifted(from.mac_header);
   to.network_header = shifted(from.network_header);
   to.transport_header = shifted(from.transport_header);
+  to.inner_network_header = shifted(from.inner_network_header);
   to.csum_start = shifted(from.csum_start);
   to.csum_offset = from.csum_offset;
   to.csum = from.csum;

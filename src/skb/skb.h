@@ -92,7 +92,8 @@ struct Skb {
   std::uint16_t mac_header = 0;
   std::uint16_t network_header = 0;
   std::uint16_t transport_header = 0;
-  std::uint16_t protocol = 0;  // kEthPIp, kEthPIpv6, kEthPArp
+  std::uint16_t inner_network_header = 0;  // the packet that a tunnel carries
+  std::uint16_t protocol = 0;              // kEthPIp, kEthPIpv6, kEthPArp
 
   std::uint32_t mark = 0;
   std::uint32_t priority = 0;
@@ -113,6 +114,8 @@ struct Skb {
   bool dst_pending_confirm = false;  // MSG_CONFIRM: the neighbour is known to be there
   std::uint8_t tx_flags = 0;         // kSkbTx*: stamps asked for
   std::uint8_t layer = 0;            // devices on devices that it has come through
+  std::uint8_t encaps = 0;           // IP headers of tunnels before its own
+  bool encapsulation = false;        // skb->encapsulation: inner_network_header stays as it is
   std::uint16_t vlan_proto = 0;      // kEthP8021q, kEthP8021ad: a tag beside the bytes; 0: none
   std::uint16_t vlan_tci = 0;
   IpOptionPlaces opt;  // IPCB(skb)->opt: of the options in the header

@@ -16,6 +16,7 @@
 #include "udp/udp_table.h"
 #include "wire/ipv4.h"
 #include "wire/udp.h"
+#include "wire/vxlan.h"
 
 namespace txp {
 namespace {
@@ -92,6 +93,29 @@ IcmpError convert(const Sock& sk, std::uint8_t type, std::uint8_t code) {
   }
 }
 
+// __udp4_lib_err_encap(): whether the quoted packet is one that a VXLAN of this host sent; then its
+// route learns a path MTU. No socket of the engine's is behind it.
+bool udp_err_encap(Net& net, const Ipv4View& quoted, std::span<const std::uint8_t> datagram,
+                   std::uint16_t dport, std::optional<std::uint32_t> mtu) {
+  const auto vxlan = VxlanHeader::parse(datagram.subspan(kUdpHlen));
+  if (!vxlan) return false;
+  const auto& devices = net.dev->all();
+  const auto sent_it = [&](const NetDevice* dev) {
+    const auto* cfg = dev->link().as<VxlanInfo>();
+    return cfg != nullptr && dev->is_up() && cfg->port == dport && cfg->id == vxlan->vni;
+  };
+  if (std::ranges::none_of(devices, sent_it)) return false;
+  if (!mtu) return true;
+  Flow4 fl4;
+  fl4.iif = 1;  // LOOPBACK_IFINDEX
+  fl4.saddr = quoted.saddr();
+  fl4.daddr = quoted.daddr();
+  fl4.proto = IPPROTO_UDP;
+  if (const auto rt = ip_route_output_flow(net, fl4, nullptr); rt)
+    ip_rt_update_pmtu(net, *rt, quoted.daddr(), *mtu, false);
+  return true;
+}
+
 }  // namespace
 
 void udp_err(Net& net, Skb& about, std::span<std::uint8_t> inner, std::uint32_t info) {
@@ -114,7 +138,9 @@ void udp_err(Net& net, Skb& about, std::span<std::uint8_t> inner, std::uint32_t 
                         datagram.subspan(kUdpHlen));
         sk.sk_err.store(e.code, std::memory_order_relaxed);
       });
-  if (!found) snmp(net, Snmp::IcmpInErrors);
+  if (!found && !udp_err_encap(net, quoted, datagram, uh->dest,
+                               frag_needed ? std::optional(info) : std::nullopt))
+    snmp(net, Snmp::IcmpInErrors);
 }
 
 }  // namespace txp

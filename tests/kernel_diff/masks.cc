@@ -54,6 +54,7 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
   if (const std::optional<Ipv6Parts> six = ipv6_parts(frame.raw))
     return apply6(frame, *six, sockets);
   const std::optional<Ipv4Parts> p = ipv4_parts(frame.raw);
+  if (p && mask_tunnel(frame, *p)) return true;
   if (p && p->proto == 1) mask_icmp(frame, *p, sockets);
   if (!p || p->proto != 17) return true;
   const std::uint64_t key = datagram_key(frame.raw, p->ip);
@@ -97,6 +98,35 @@ bool Masker::apply(FrameRecord& frame, const std::vector<SocketState>& sockets,
     distance(head.base, "ip.id drawn");
   }
   sent_[key] = head;
+  return true;
+}
+
+// Whether it is a tunnel's outer packet, masked then, or a later fragment of one.
+bool Masker::mask_tunnel(FrameRecord& frame, const Ipv4Parts& p) {
+  constexpr std::uint8_t kIpip = 4;
+  constexpr std::uint8_t kGre = 47;
+  constexpr std::uint8_t kUdp = 17;
+  constexpr std::uint16_t kVxlanPort = 4789;
+  constexpr std::uint16_t kGenevePort = 6081;
+  constexpr std::uint16_t kDrawnPorts = 32768;
+  const std::uint64_t key = datagram_key(frame.raw, p.ip);
+  const auto head = tunnels_.find(key);
+  const std::uint16_t dport = p.udp != 0 ? get16(frame.raw, p.udp + 2) : std::uint16_t{0};
+  const bool over_udp = p.proto == kUdp && (dport == kVxlanPort || dport == kGenevePort);
+  const bool later = p.udp == 0 && head != tunnels_.end();
+  if (!over_udp && p.proto != kIpip && p.proto != kGre && !later) return false;
+  const std::uint16_t base = later ? head->second : p.id;
+  tunnels_[key] = base;
+  set_ip_id(frame.masked, p.ip, static_cast<std::uint16_t>(p.id - base + 1));
+  if (over_udp && p.sport >= kDrawnPorts) set_udp_sport(frame.masked, 0);
+  // A tunnel within: its id, which the checksum of its header makes up for in the outer one.
+  const std::size_t frame_at = p.udp + 16;
+  if (over_udp && frame.raw.size() > frame_at) {
+    const auto within = ipv4_parts(std::span(frame.raw).subspan(frame_at));
+    if (within && within->udp != 0 && get16(frame.raw, frame_at + within->udp + 2) == kGenevePort)
+      set_ip_id(frame.masked, frame_at + within->ip, 1);
+  }
+  frame.masks.emplace_back("tunnel");
   return true;
 }
 

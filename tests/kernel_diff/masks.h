@@ -58,6 +58,12 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
      "sendmmsg each datagram's; the header checksum is adjusted. With DF set by DO or PROBE the id "
      "is not masked: it is 0",
      "__ip_select_ident() adds a random step"},
+    {"tunnel", "outer headers: UDP to port 4789 or 6081, IPIP, GRE",
+     "the outer IP id becomes 1, later fragments keep their distance to it; an outer source port "
+     "of "
+     "32768 or more becomes 0; the checksums are adjusted. What is inside stays",
+     "iptunnel_xmit() draws the id, and the flow's hash, which chooses the port, is keyed with a "
+     "secret drawn at boot"},
     {"nd", "neighbour discovery and MLD (ICMPv6 130 to 137 and 143) on va and vc",
      "left out, as ARP; and taken off what Ip6 and Icmp6 count",
      "a mirrored namespace leaves both to the kernel"},
@@ -113,6 +119,7 @@ class Masker {
   };
   void mask_icmp(FrameRecord& frame, const Ipv4Parts& p,
                  const std::vector<SocketState>& sockets) const;
+  bool mask_tunnel(FrameRecord& frame, const Ipv4Parts& p);
   bool apply6(FrameRecord& frame, const Ipv6Parts& p, const std::vector<SocketState>& sockets);
   const std::set<std::uint16_t> named_ports_;
   std::vector<std::uint32_t> frag_ids_;  // of `frag_call_`, in the order they came
@@ -123,7 +130,8 @@ class Masker {
   std::map<std::string, std::pair<std::size_t, std::uint16_t>> drawn_;
   // By addresses and id.
   std::map<std::uint64_t, Head> sent_;
-  bool drawn_by_nat_ = false;  // a port was
+  std::map<std::uint64_t, std::uint16_t> tunnels_;  // first ids of outer packets, likewise
+  bool drawn_by_nat_ = false;                       // a port was
   std::size_t seen_ = 0;
   Counters left_out_;
   Counters segments_;
