@@ -38,6 +38,20 @@ void scrub(Skb& skb) {
   skb.ctinfo = CtInfo::established;
 }
 
+// build_skb_flow_key().
+Flow4 flow_key(const Skb& skb) {
+  const Ipv4View ip(skb.network());
+  Flow4 fl4;
+  fl4.iif = 1;  // LOOPBACK_IFINDEX
+  fl4.oif = skb.dev->ifindex;
+  fl4.mark = skb.mark;
+  fl4.saddr = ip.saddr();
+  fl4.daddr = ip.daddr();
+  fl4.tos = ip.tos() & 0xfc;
+  fl4.proto = ip.protocol();
+  return fl4;
+}
+
 }  // namespace
 
 std::uint8_t ip_tunnel_get_dsfield(const Skb& skb) {
@@ -65,7 +79,7 @@ TunnelPmtu skb_tunnel_check_pmtu(Net& net, const Skb& skb, const Rtable& outer,
   if (len <= mtu) return TunnelPmtu::goes_on;
   if (skb.rt.dev != nullptr && skb.protocol == kEthPIpv6) return TunnelPmtu::not_known;
   if (skb.rt.dev != nullptr && skb.protocol == kEthPIp)
-    ip_rt_update_pmtu(net, skb.rt, Ipv4View(skb.network()).daddr(), mtu, false);
+    ip_rt_update_pmtu(net, skb.rt, flow_key(skb), mtu);
   if (!bridge_port) return TunnelPmtu::goes_on;
   if (skb.protocol == kEthPIpv6) return TunnelPmtu::answered;
   const bool df = skb.protocol == kEthPIp && Ipv4View(skb.network()).frag_off() == kIpDf;

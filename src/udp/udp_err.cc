@@ -112,7 +112,7 @@ bool udp_err_encap(Net& net, const Ipv4View& quoted, std::span<const std::uint8_
   fl4.daddr = quoted.daddr();
   fl4.proto = IPPROTO_UDP;
   if (const auto rt = ip_route_output_flow(net, fl4, nullptr); rt)
-    ip_rt_update_pmtu(net, *rt, quoted.daddr(), *mtu, false);
+    ip_rt_update_pmtu(net, *rt, fl4, *mtu);
   return true;
 }
 

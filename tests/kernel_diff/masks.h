@@ -61,7 +61,8 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
     {"tunnel", "outer headers: UDP to port 4789 or 6081, IPIP, GRE",
      "the outer IP id becomes 1, later fragments keep their distance to it; an outer source port "
      "of "
-     "32768 or more becomes 0; the checksums are adjusted. What is inside stays",
+     "32768 or more becomes 0; the checksums are adjusted. What is inside stays, "
+     "but for the id of a VXLAN to port 6081",
      "iptunnel_xmit() draws the id, and the flow's hash, which chooses the port, is keyed with a "
      "secret drawn at boot"},
     {"nd", "neighbour discovery and MLD (ICMPv6 130 to 137 and 143) on va and vc",
