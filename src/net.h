@@ -63,6 +63,8 @@ struct Cpu {
   std::shared_ptr<Plans> plans;      // null until the first is kept
   FlightShapes shapes;
   std::atomic<bool> in_use{false};
+  Ip4 own_source;  // a source address that was found ours when generations.epoch() was this
+  std::uint64_t own_source_epoch = 0;
 
   Cpu();
   ~Cpu();

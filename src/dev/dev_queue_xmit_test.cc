@@ -104,7 +104,7 @@ struct UnknownCase {
 };
 
 TEST(DevQueueXmit, DevicesThatAreNotTheLastAreUnknown) {
-  for (const UnknownCase& c : {UnknownCase{"vxlan", 1, "vxlan d0"},
+  for (const UnknownCase& c : {UnknownCase{"vxlan", 1, "vxlan d0 (without its attributes)"},
                                {"bridge", 1, "bridge d0 (without its attributes)"},
                                {"gre", 778, "gre d0"},
                                {"wireguard", 0xfffe, "wireguard d0"},

@@ -173,7 +173,7 @@ SockResult<void> ip_append_data(Net& net, Sock& sk, const Flow4& fl4, Cork& cork
       return std::unexpected(made.error());
     }
     skb = made->get();
-    charge_pages(*skb, sk, kernels.paged);
+    if (kernels.paged != 0) charge_pages(*skb, sk, kernels.paged);
     skb->trace = msg.trace;
     skb->ip_summed = summed;
     skb->csum_for_device = whole && leaves_checksum(*cork.rt.dev);

@@ -29,6 +29,18 @@ const NetDevice* l3mdev_of(Net& net, const NetDevice& dev) {
   return master != nullptr && master->link().kind == "vrf" ? master : nullptr;
 }
 
+// Whether ip_dev_find() finds a device. A connected socket's datagrams ask it again and again (the
+// kernel's keep their route), so the thread remembers its last answer until some table changes.
+bool is_own_source(Net& net, Ip4 addr) {
+  Cpu& cpu = net.this_cpu();
+  const std::uint64_t epoch = net.generations.epoch();
+  if (cpu.own_source == addr && cpu.own_source_epoch == epoch) return true;
+  if (ip_dev_find(net, addr) == nullptr) return false;
+  cpu.own_source = addr;
+  cpu.own_source_epoch = epoch;
+  return true;
+}
+
 Ip4 select_source(Net& net, const NetDevice* dev, std::uint8_t scope, OutputStory* story) {
   if (story != nullptr) story->source_chosen = true;
   return inet_select_addr(net, dev, {}, scope);
@@ -53,8 +65,7 @@ SockResult<Rtable> ip_route_output_key_hash(Net& net, Flow4& fl4, FibResult& res
       fl4.oif = dev_out->ifindex;
       return mkroute_output(net, res, fl4, orig_oif, *dev_out, false, story);
     }
-    if ((fl4.flags & kFlowAnysrc) == 0 && ip_dev_find(net, fl4.saddr) == nullptr)
-      return err(ENETUNREACH);
+    if ((fl4.flags & kFlowAnysrc) == 0 && !is_own_source(net, fl4.saddr)) return err(ENETUNREACH);
   }
 
   if (fl4.oif != 0) {
