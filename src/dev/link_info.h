@@ -84,6 +84,40 @@ struct VxlanInfo {
   std::string unknown;
 };
 
-using LinkInfo = std::variant<VlanInfo, BridgeInfo, VxlanInfo>;
+// `ip link ... type geneve`. ttl and tos as VXLAN's.
+struct GeneveInfo {
+  std::uint32_t id = 0;
+  Ip4 remote;
+  bool ipv6 = false;  // over IPv6
+  std::uint16_t port = 6081;
+  std::uint16_t port_min = 1;
+  std::uint16_t port_max = 65535;
+  std::uint8_t ttl = 0;
+  bool ttl_inherit = false;
+  std::uint8_t tos = 0;
+  TunnelDf df = TunnelDf::unset;
+  bool udp_csum = true;
+  bool collect_metadata = false;
+  bool inner_proto_inherit = false;
+};
+
+// `ip link ... type ipip|gre|gretap` (struct ip_tunnel_parm_kern). A ttl of 0 is the inner
+// packet's, an odd tos too.
+struct IpTunnelInfo {
+  Ip4 local;
+  Ip4 remote;    // zero: the inner route's next hop
+  int link = 0;  // ifindex that the outer packet leaves by; 0: any
+  std::uint8_t ttl = 0;
+  std::uint8_t tos = 0;
+  bool pmtudisc = true;
+  bool ignore_df = false;
+  std::uint32_t fwmark = 0;
+  std::uint16_t o_flags = 0;  // kGre* of wire/gre.h
+  std::uint32_t okey = 0;
+  bool collect_metadata = false;
+  std::string unknown;  // "encap", "mode mplsip"; "": nothing
+};
+
+using LinkInfo = std::variant<VlanInfo, BridgeInfo, VxlanInfo, GeneveInfo, IpTunnelInfo>;
 
 }  // namespace txp

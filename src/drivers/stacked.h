@@ -25,11 +25,16 @@ inline constexpr DriverFeatures kOneBelow{.csum = true,
                                           .lltx = true,
                                           .stacked = true,
                                           .counts = true};
+// Of a tunnel: it encapsulates linear packets and counts them.
+inline constexpr DriverFeatures kTunnelFeatures{
+    .csum = true, .gso_udp_l4 = true, .lltx = true, .stacked = true, .counts = true};
 void xmit_counted_below(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb, NetDevice& lower);
 
 std::unique_ptr<Driver> make_macvlan();
 std::unique_ptr<Driver> make_vlan_dev();
 std::unique_ptr<Driver> make_bridge();
 std::unique_ptr<Driver> make_vxlan();
+std::unique_ptr<Driver> make_geneve();
+std::unique_ptr<Driver> make_ip_tunnel();  // ipip, gre, gretap
 
 }  // namespace txp

@@ -32,15 +32,10 @@ namespace {
 constexpr Stage kXmit = Stage::ndo_start_xmit;
 // vxlan_headroom(): what a frame gains, counted from its IP header.
 constexpr std::uint32_t kGained = kIpHlen + kUdpHlen + kVxlanHlen + kEthHlen;
-constexpr std::size_t kLinkReserved = 32;  // LL_RESERVED_SPACE() and a tag
 
 class VxlanDriver final : public Driver {
  public:
-  DriverFeatures features() const override {
-    DriverFeatures f = kOneBelow;
-    f.frag_list = false;
-    return f;
-  }
+  DriverFeatures features() const override { return kTunnelFeatures; }
 
   NetdevTx ndo_start_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr& skb, bool) override {
     vxlan_xmit(net, dev, queue, std::move(skb));
@@ -49,14 +44,12 @@ class VxlanDriver final : public Driver {
 
  private:
   static void vxlan_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb) {
-    // hw_enc_features: no checksum is left to the device of a packet that is a tunnel's already.
-    if (skb->encapsulation) static_cast<void>(skb_checksum_help(*skb));
     const auto eth = EthernetHeader::parse(std::as_const(*skb).bytes());
     if (!eth) return drop_taken(net, dev, std::move(skb), DropReason::PKT_TOO_SMALL);
     auto remotes = net.fdb->find_all(dev.ifindex, eth->dest);
     if (remotes.empty()) remotes = net.fdb->find_all(dev.ifindex, MacAddr{});
     if (remotes.empty()) {
-      told(*skb, dev, "nobody is known to have the address");
+      tunnel_told(*skb, dev, "nobody is known to have the address");
       return drop_taken(net, dev, std::move(skb), DropReason::NO_TX_TARGET);
     }
     if (Trace* trace = telling(skb->trace); trace != nullptr) {
@@ -80,7 +73,7 @@ class VxlanDriver final : public Driver {
     if (const std::string why = not_done(*skb, rdst); !why.empty())
       return unknown_taken(net, std::move(skb), "vxlan " + dev.name() + ": " + why);
     if (rdst.dst.is_zero()) {
-      told(*skb, dev, "the remote has no address");
+      tunnel_told(*skb, dev, "the remote has no address");
       return drop_taken(net, dev, std::move(skb), DropReason::NOT_SPECIFIED);
     }
     const std::uint32_t vni = rdst.vni != VxlanRdst::kSameVni ? rdst.vni : cfg.id;
@@ -102,9 +95,9 @@ class VxlanDriver final : public Driver {
     if (!rt) {
       if (rt.error().is_unknown())
         return end_taken(net, std::move(skb), DropReason::TXPATH_UNKNOWN);
-      told(*skb, dev,
-           rt.error().code == ELOOP ? "its remote is routed through itself"
-                                    : "no route to its remote");
+      tunnel_told(*skb, dev,
+                  rt.error().code == ELOOP ? "its remote is routed through itself"
+                                           : "no route to its remote");
       return tunnel_tx_error(net, dev, queue, std::move(skb));
     }
     if (rt->is_local && !rt->is_broadcast && !rt->is_multicast)
@@ -118,7 +111,7 @@ class VxlanDriver final : public Driver {
         return unknown_taken(net, std::move(skb),
                              "vxlan " + dev.name() + ": an IPv6 route learns the path MTU");
     }
-    outer.df = takes_df(*skb, cfg.df);
+    outer.df = tunnel_takes_df(*skb, cfg.df);
     outer.tos = ip_tunnel_ecn_encap(tos, *skb);
     if (outer.ttl == 0) outer.ttl = rt->hoplimit != 0 ? rt->hoplimit : net.sysctl().ip_default_ttl;
     vxlan_build_skb(net, dev, queue, std::move(skb), cfg, vni, *rt, fl4, outer);
@@ -127,7 +120,7 @@ class VxlanDriver final : public Driver {
   static void vxlan_build_skb(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb,
                               const VxlanInfo& cfg, std::uint32_t vni, const Rtable& rt,
                               const Flow4& fl4, const OuterIp& outer) {
-    if (!skb_cow_head(net, skb, kLinkReserved + kVxlanHlen + kUdpHlen + kIpHlen))
+    if (!skb_cow_head(net, skb, kTunnelReserved + kVxlanHlen + kUdpHlen + kIpHlen))
       return tunnel_tx_error(net, dev, queue, std::move(skb));
     iptunnel_handle_offloads(*skb);
     VxlanHeader h;
@@ -149,26 +142,15 @@ class VxlanDriver final : public Driver {
       return unknown_taken(net, std::move(skb),
                            "vxlan " + other->name() + ": the frame is for it and stays here");
     }
-    told(*skb, dev, "its remote is this host, where no such VXLAN is");
+    tunnel_told(*skb, dev, "its remote is this host, where no such VXLAN is");
     tunnel_tx_error(net, dev, queue, std::move(skb));
   }
 
-  static std::string not_done(const Skb& skb, const VxlanRdst& rdst) {
+  static std::string not_done(Skb& skb, const VxlanRdst& rdst) {
     if (rdst.nexthop_id != 0) return "a remote by next-hop group";
     if (rdst.ipv6) return "a remote over IPv6";
-    if (skb.is_gso()) return "segmentation offload inside a tunnel";
-    return "";
-  }
-
-  static bool takes_df(const Skb& skb, TunnelDf df) {
-    if (df != TunnelDf::inherit) return df == TunnelDf::set;
-    return skb.protocol == kEthPIpv6 ||
-           (skb.protocol == kEthPIp && (Ipv4View(skb.network()).frag_off() & kIpDf) != 0);
-  }
-
-  static void told(Skb& skb, const NetDevice& dev, const char* why) {
-    if (Trace* trace = telling(skb.trace); trace != nullptr)
-      trace->by(kXmit, NamedObject{.kind = "device", .text = "vxlan " + dev.name() + ": " + why});
+    const char* why = tunnel_not_done(skb);
+    return why != nullptr ? why : "";
   }
 };
 

@@ -97,5 +97,43 @@ TEST(Vxlan, ARemoteThatIsThisHostNeedsItsVxlan) {
   }
 }
 
+// Written from the source of kernel 6.12: this project's machine has none to compare with.
+TEST(Geneve, TheFrameLiesBehindOuterHeaders) {
+  GeneveInfo g;
+  g.id = 0x010203;
+  g.remote = ip("10.0.0.2");
+  g.port_min = 5000;
+  g.port_max = 5001;
+  g.df = TunnelDf::inherit;
+  g.tos = 1;
+  TunnelBed bed("geneve", g);
+  Sock& sk = bed.host.sock();
+  sk.tos = 0xb8;
+  EXPECT_EQ(bed.host.send(sk, "10.1.0.2", 53), 0);
+  ASSERT_EQ(bed.wire->frames.size(), 1U);
+  const Bytes& f = bed.wire->frames[0];
+  ASSERT_EQ(f.size(), 14U + 20 + 8 + 8 + 14 + 20 + 8 + 4);
+  EXPECT_EQ(f[15], 0xb8);
+  EXPECT_EQ(f[20], 0x40);  // DF, as inside
+  EXPECT_EQ(Bytes(f.begin() + 34, f.begin() + 38), (Bytes{0x13, 0x88, 0x17, 0xc1}));
+  EXPECT_EQ(Bytes(f.begin() + 42, f.begin() + 50), (Bytes{0, 0, 0x65, 0x58, 1, 2, 3, 0}));
+  EXPECT_EQ(Bytes(f.begin() + 50, f.begin() + 56), (Bytes{2, 0, 0, 0, 0, 0x99}));
+  EXPECT_TRUE(bed.host.net.totals().conserved());
+}
+
+TEST(Geneve, WhatIsNotDoneIsUnknown) {
+  GeneveInfo external;
+  external.collect_metadata = true;
+  GeneveInfo inherit;
+  inherit.inner_proto_inherit = true;
+  GeneveInfo six;
+  six.ipv6 = true;
+  for (const GeneveInfo& g : {external, inherit, six}) {
+    TunnelBed bed("geneve", g);
+    bed.send();
+    EXPECT_EQ(bed.host.drops(Stage::dev_queue_xmit, DropReason::TXPATH_UNKNOWN), 1U);
+  }
+}
+
 }  // namespace
 }  // namespace txp::test

@@ -4,6 +4,7 @@
 #include "explain/explain.h"
 #include "explain/frame_layout.h"
 #include "wire/ethernet.h"
+#include "wire/gre.h"
 #include "wire/ipv4.h"
 #include "wire/ipv6.h"
 #include "wire/tcp.h"
@@ -108,7 +109,14 @@ void mask_packet(std::span<std::uint8_t> packet, const Masks& m) {
 std::optional<std::size_t> inner_at(std::span<const std::uint8_t> packet, const Ipv4Header& ip) {
   const std::size_t at = ip.hlen();
   std::size_t inner = 0;
-  if (ip.protocol == kIpProtoUdp) inner = at + kUdpHlen + kVxlanHlen + kEthHlen;
+  if (ip.protocol == kIpProtoUdp) {  // GENEVE's header without options is as long as VXLAN's
+    inner = at + kUdpHlen + kVxlanHlen + kEthHlen;
+  } else if (ip.protocol == kIpProtoIpip) {
+    inner = at;
+  } else if (ip.protocol == kIpProtoGre && packet.size() >= at + kGreHlen) {
+    inner = at + gre_hlen(load_be16(&packet[at]));
+    if (load_be16(&packet[at + 2]) == kEthPTeb) inner += kEthHlen;
+  }
   if (inner == 0 || (ip.frag_off & kIpOffset) != 0 || inner > packet.size()) return std::nullopt;
   return inner;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "dev/link_info.h"
 #include "skb/skb.h"
 
 namespace txp {
@@ -28,8 +29,20 @@ enum class TunnelPmtu : std::uint8_t {
 TunnelPmtu skb_tunnel_check_pmtu(Net& net, const Skb& skb, const Rtable& outer,
                                  std::uint32_t headroom, bool bridge_port);
 
+// The inner packet's route learns that `mtu` bytes fit (skb_dst_update_pmtu_no_confirm()).
+void tunnel_update_pmtu(Net& net, const Skb& skb, std::uint32_t mtu);
+
+// What no tunnel here does with a packet, in words; null: nothing of the kind. Completes, as
+// hw_enc_features has it, the checksum of a packet that is a tunnel's already.
+const char* tunnel_not_done(Skb& skb);
+// Whether the outer packet has DF.
+bool tunnel_takes_df(const Skb& skb, TunnelDf df);
+
 // iptunnel_handle_offloads(): remembers where the inner packet begins.
 void iptunnel_handle_offloads(Skb& skb);
+// lco_csum(): what the packet from its transport header on sums to once the inner checksum, which
+// somebody below completes, is in its place.
+std::uint32_t lco_csum(const Skb& skb);
 
 struct OuterIp {
   std::uint8_t proto = 0;
@@ -43,6 +56,10 @@ struct OuterIp {
 void iptunnel_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb, const Rtable& rt,
                    const Flow4& fl4, const OuterIp& outer);
 
+inline constexpr std::size_t kTunnelReserved = 32;  // LL_RESERVED_SPACE() and a tag
+
+// Why a tunnel loses a packet, for a trace.
+void tunnel_told(const Skb& skb, const NetDevice& dev, const char* why);
 // A tunnel could not send a taken packet: counts tx_errors and ends it (NOT_SPECIFIED).
 void tunnel_tx_error(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb);
 

@@ -78,12 +78,35 @@ TunnelPmtu skb_tunnel_check_pmtu(Net& net, const Skb& skb, const Rtable& outer,
   const auto len = static_cast<std::uint32_t>(skb.len - (skb.network() - skb.data));
   if (len <= mtu) return TunnelPmtu::goes_on;
   if (skb.rt.dev != nullptr && skb.protocol == kEthPIpv6) return TunnelPmtu::not_known;
-  if (skb.rt.dev != nullptr && skb.protocol == kEthPIp)
-    ip_rt_update_pmtu(net, skb.rt, flow_key(skb), mtu);
+  tunnel_update_pmtu(net, skb, mtu);
   if (!bridge_port) return TunnelPmtu::goes_on;
   if (skb.protocol == kEthPIpv6) return TunnelPmtu::answered;
   const bool df = skb.protocol == kEthPIp && Ipv4View(skb.network()).frag_off() == kIpDf;
   return df ? TunnelPmtu::answered : TunnelPmtu::goes_on;
+}
+
+void tunnel_update_pmtu(Net& net, const Skb& skb, std::uint32_t mtu) {
+  if (skb.rt.dev != nullptr && skb.protocol == kEthPIp)
+    ip_rt_update_pmtu(net, skb.rt, flow_key(skb), mtu);
+}
+
+const char* tunnel_not_done(Skb& skb) {
+  if (skb.is_gso()) return "segmentation offload inside a tunnel";
+  if (skb.protocol == kEthP8021q || skb.protocol == kEthP8021ad) return "a VLAN tag inside";
+  if (skb.encapsulation) static_cast<void>(skb_checksum_help(skb));
+  return nullptr;
+}
+
+bool tunnel_takes_df(const Skb& skb, TunnelDf df) {
+  if (df != TunnelDf::inherit) return df == TunnelDf::set;
+  return skb.protocol == kEthPIpv6 ||
+         (skb.protocol == kEthPIp && (Ipv4View(skb.network()).frag_off() & kIpDf) != 0);
+}
+
+std::uint32_t lco_csum(const Skb& skb) {
+  const std::uint8_t* start = skb.head + skb.csum_start;
+  const std::uint16_t pseudo = load_be16(start + skb.csum_offset);
+  return csum_partial({skb.transport(), start}, static_cast<std::uint16_t>(~pseudo));
 }
 
 void iptunnel_handle_offloads(Skb& skb) {
@@ -95,9 +118,7 @@ void iptunnel_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb, const R
                    const Flow4& fl4, const OuterIp& outer) {
   Cpu& cpu = net.this_cpu();
   if (cpu.xmit_recursion > kIpTunnelRecursionLimit) {
-    if (Trace* trace = telling(skb->trace); trace != nullptr)
-      trace->by(Stage::ndo_start_xmit,
-                NamedObject{.kind = "device", .text = dev.name() + ": tunnels too deep"});
+    tunnel_told(*skb, dev, "too many tunnels in one another");
     return tunnel_tx_error(net, dev, queue, std::move(skb));
   }
   if (cpu.recorder != nullptr) cpu.recorder->refuse(Walk::copies);
@@ -130,6 +151,13 @@ void iptunnel_xmit(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb, const R
     dev_tx_add(net, dev, queue, len);
   else
     dev.tx_dropped.fetch_add(1, std::memory_order_relaxed);
+}
+
+void tunnel_told(const Skb& skb, const NetDevice& dev, const char* why) {
+  if (Trace* trace = telling(skb.trace); trace != nullptr)
+    trace->by(
+        Stage::ndo_start_xmit,
+        NamedObject{.kind = "device", .text = dev.link().kind + " " + dev.name() + ": " + why});
 }
 
 void tunnel_tx_error(Net& net, NetDevice& dev, unsigned queue, SkbPtr skb) {

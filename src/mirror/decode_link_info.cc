@@ -1,18 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 // IFLA_INFO_DATA of VLANs, bridges and tunnels, and what a bridge keeps of its ports. Kernel twins:
 // net/8021q/vlan_netlink.c, net/bridge/br_netlink.c, drivers/net/vxlan/vxlan_core.c
-// (vxlan_fill_info()).
+// (vxlan_fill_info()), drivers/net/geneve.c, net/ipv4/ipip.c, net/ipv4/ip_gre.c.
 #include "mirror/decode_link_info.h"
 
 #include <linux/if_link.h>
 #include <linux/if_vlan.h>
 
 #include "mirror/attrs.h"
+#include "wire/gre.h"
 
 namespace txp {
 namespace {
 
-// <linux/if_bridge.h> quarrels with <netinet/in.h>: its numbers.
+// <linux/if_tunnel.h> and <linux/if_bridge.h> quarrel with <netinet/in.h>: their numbers.
+enum : unsigned {
+  IFLA_IPTUN_LINK = 1,
+  IFLA_IPTUN_LOCAL,
+  IFLA_IPTUN_REMOTE,
+  IFLA_IPTUN_TTL,
+  IFLA_IPTUN_TOS,
+  IFLA_IPTUN_PROTO = 9,
+  IFLA_IPTUN_PMTUDISC,
+  IFLA_IPTUN_ENCAP_TYPE = 15,
+  IFLA_IPTUN_COLLECT_METADATA = 19,
+  IFLA_IPTUN_FWMARK,
+};
+enum : unsigned {
+  IFLA_GRE_LINK = 1,
+  IFLA_GRE_OFLAGS = 3,
+  IFLA_GRE_OKEY = 5,
+  IFLA_GRE_LOCAL,
+  IFLA_GRE_REMOTE,
+  IFLA_GRE_TTL,
+  IFLA_GRE_TOS,
+  IFLA_GRE_PMTUDISC,
+  IFLA_GRE_ENCAP_TYPE = 14,
+  IFLA_GRE_COLLECT_METADATA = 18,
+  IFLA_GRE_IGNORE_DF,
+  IFLA_GRE_FWMARK,
+};
+constexpr std::uint16_t kTunnelEncapNone = 0;
+constexpr std::uint8_t kProtoIpip = 4;              // IPPROTO_IPIP
 constexpr unsigned kBridgeQuerierIpOtherTimer = 3;  // BRIDGE_QUERIER_IP_OTHER_TIMER
 constexpr unsigned kBridgeQuerierMax = 7;
 constexpr unsigned kIflaBridgeVlanInfo = 2;  // IFLA_BRIDGE_VLAN_INFO
@@ -124,12 +153,72 @@ Made vxlan(Bytes data) {
   return made(a, std::move(v));
 }
 
+Made geneve(Bytes data) {
+  constexpr unsigned kPortRange = 15;  // IFLA_GENEVE_PORT_RANGE
+  InfoAttrs a(data, "geneve");
+  GeneveInfo g;
+  set(g.id, a.u32(IFLA_GENEVE_ID));
+  set(g.remote, a.ip4(IFLA_GENEVE_REMOTE));
+  g.ipv6 = a.has(IFLA_GENEVE_REMOTE6);
+  set(g.port, a.be16(IFLA_GENEVE_PORT));
+  if (const auto raw = a.bytes(kPortRange, 4)) {
+    g.port_min = load_be16(raw->data());
+    g.port_max = load_be16(raw->data() + 2);
+  }
+  set(g.ttl, a.u8(IFLA_GENEVE_TTL));
+  set(g.ttl_inherit, a.u8(IFLA_GENEVE_TTL_INHERIT));
+  set(g.tos, a.u8(IFLA_GENEVE_TOS));
+  g.df = df_of(a.u8(IFLA_GENEVE_DF).value_or(0));
+  set(g.udp_csum, a.u8(IFLA_GENEVE_UDP_CSUM));
+  g.collect_metadata = a.has(IFLA_GENEVE_COLLECT_METADATA);
+  g.inner_proto_inherit = a.has(IFLA_GENEVE_INNER_PROTO_INHERIT);
+  return made(a, g);
+}
+
+Made ipip(Bytes data) {
+  InfoAttrs a(data, "ipip");
+  IpTunnelInfo t;
+  set(t.local, a.ip4(IFLA_IPTUN_LOCAL));
+  set(t.remote, a.ip4(IFLA_IPTUN_REMOTE));
+  t.link = static_cast<int>(a.u32(IFLA_IPTUN_LINK).value_or(0) & 0x7fffffff);
+  set(t.ttl, a.u8(IFLA_IPTUN_TTL));
+  set(t.tos, a.u8(IFLA_IPTUN_TOS));
+  set(t.pmtudisc, a.u8(IFLA_IPTUN_PMTUDISC));
+  set(t.fwmark, a.u32(IFLA_IPTUN_FWMARK));
+  t.collect_metadata = a.has(IFLA_IPTUN_COLLECT_METADATA);
+  if (a.u16(IFLA_IPTUN_ENCAP_TYPE).value_or(0) != kTunnelEncapNone) t.unknown = "encap";
+  const std::uint8_t proto = a.u8(IFLA_IPTUN_PROTO).value_or(kProtoIpip);
+  if (proto != kProtoIpip && proto != 0) t.unknown = "mode mplsip";
+  return made(a, std::move(t));
+}
+
+Made gre(Bytes data) {
+  InfoAttrs a(data, "gre");
+  IpTunnelInfo t;
+  set(t.local, a.ip4(IFLA_GRE_LOCAL));
+  set(t.remote, a.ip4(IFLA_GRE_REMOTE));
+  t.link = static_cast<int>(a.u32(IFLA_GRE_LINK).value_or(0) & 0x7fffffff);
+  set(t.ttl, a.u8(IFLA_GRE_TTL));
+  set(t.tos, a.u8(IFLA_GRE_TOS));
+  set(t.pmtudisc, a.u8(IFLA_GRE_PMTUDISC));
+  set(t.ignore_df, a.u8(IFLA_GRE_IGNORE_DF));
+  set(t.fwmark, a.u32(IFLA_GRE_FWMARK));
+  set(t.okey, a.be32(IFLA_GRE_OKEY));
+  t.o_flags = a.be16(IFLA_GRE_OFLAGS).value_or(0) & (kGreCsum | kGreKey | kGreSeq);
+  t.collect_metadata = a.has(IFLA_GRE_COLLECT_METADATA);
+  if (a.u16(IFLA_GRE_ENCAP_TYPE).value_or(0) != kTunnelEncapNone) t.unknown = "encap";
+  return made(a, std::move(t));
+}
+
 }  // namespace
 
 Made decode_link_info(std::string_view kind, Bytes data) {
   if (kind == "vlan") return vlan(data);
   if (kind == "bridge") return bridge(data);
   if (kind == "vxlan") return vxlan(data);
+  if (kind == "geneve") return geneve(data);
+  if (kind == "ipip") return ipip(data);
+  if (kind == "gre" || kind == "gretap") return gre(data);
   return nullptr;
 }
 

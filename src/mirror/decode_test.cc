@@ -62,6 +62,62 @@ TEST(Decode, RouteWithEverything) {
   EXPECT_EQ(route.nexthops[0].flags, kNhfOnlink);
 }
 
+// RTM_NEWLINK of `kind`, its attributes put by `put`.
+template <typename Put>
+Result<Decoded> decode_kind(const char* kind, Put put) {
+  NlRequest r(RTM_NEWLINK, 0);
+  r.put_header<ifinfomsg>()->ifi_index = 7;
+  mnl_attr_put_strz(r.header(), IFLA_IFNAME, "tun0");
+  nlattr* info = mnl_attr_nest_start(r.header(), IFLA_LINKINFO);
+  mnl_attr_put_strz(r.header(), IFLA_INFO_KIND, kind);
+  nlattr* data = mnl_attr_nest_start(r.header(), IFLA_INFO_DATA);
+  put(r.header());
+  mnl_attr_nest_end(r.header(), data);
+  mnl_attr_nest_end(r.header(), info);
+  return decode({MessageType::new_link, bytes_of(r), {}});
+}
+
+TEST(Decode, TunnelsByTheirKind) {
+  const auto vxlan = decode_kind("vxlan", [](nlmsghdr* h) {
+    mnl_attr_put_u32(h, IFLA_VXLAN_ID, 5);
+    mnl_attr_put_u32(h, IFLA_VXLAN_GROUP, htonl(0x0a000002));
+    mnl_attr_put_u16(h, IFLA_VXLAN_PORT, htons(4789));
+    mnl_attr_put_u8(h, IFLA_VXLAN_DF, 2);
+    mnl_attr_put_u8(h, IFLA_VXLAN_UDP_CSUM, 0);
+    mnl_attr_put_u8(h, IFLA_VXLAN_PROXY, 1);
+    const std::uint16_t range[] = {htons(5000), htons(5001)};
+    mnl_attr_put(h, IFLA_VXLAN_PORT_RANGE, sizeof range, range);
+  });
+  ASSERT_TRUE(vxlan.has_value()) << vxlan.error().what;
+  const auto& v = *std::get<Link>(vxlan->what).as<VxlanInfo>();
+  EXPECT_EQ(v.id, 5U);
+  EXPECT_EQ(v.group, Ip4{0x0a000002});
+  EXPECT_EQ(v.port, 4789);
+  EXPECT_EQ(v.df, TunnelDf::inherit);
+  EXPECT_FALSE(v.udp_csum);
+  EXPECT_EQ(v.unknown, "proxy");
+  EXPECT_EQ(v.port_max, 5001);
+
+  constexpr std::uint16_t kOflags = 3, kOkey = 5, kRemote = 7, kTtl = 8, kPmtudisc = 10;
+  const auto gre = decode_kind("gre", [](nlmsghdr* h) {  // IFLA_GRE_*
+    mnl_attr_put_u16(h, kOflags, htons(0xa000));
+    mnl_attr_put_u32(h, kOkey, htonl(0x01020304));
+    mnl_attr_put_u32(h, kRemote, htonl(0x0a000002));
+    mnl_attr_put_u8(h, kTtl, 9);
+    mnl_attr_put_u8(h, kPmtudisc, 0);
+  });
+  ASSERT_TRUE(gre.has_value()) << gre.error().what;
+  const auto& g = *std::get<Link>(gre->what).as<IpTunnelInfo>();
+  EXPECT_EQ(g.o_flags, 0xa000);
+  EXPECT_EQ(g.okey, 0x01020304U);
+  EXPECT_EQ(g.remote, Ip4{0x0a000002});
+  EXPECT_EQ(g.ttl, 9);
+  EXPECT_FALSE(g.pmtudisc);
+
+  const auto short_id = decode_kind("geneve", [](nlmsghdr* h) { mnl_attr_put_u8(h, 1, 5); });
+  EXPECT_FALSE(short_id.has_value());
+}
+
 TEST(Decode, HostileRoutesAreRefused) {
   {
     NlRequest r(RTM_NEWROUTE, 0);

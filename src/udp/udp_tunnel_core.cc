@@ -18,14 +18,6 @@
 namespace txp {
 namespace {
 
-// lco_csum(): what the packet from its outer UDP header on sums to once the inner checksum, which
-// somebody below completes, is in its place. Only the bytes before its start need to be read.
-Csum lco_csum(const Skb& skb) {
-  const std::uint8_t* start = skb.head + skb.csum_start;
-  const std::uint16_t pseudo = load_be16(start + skb.csum_offset);
-  return csum_partial({skb.transport(), start}, static_cast<std::uint16_t>(~pseudo));
-}
-
 // udp_set_csum().
 std::uint16_t outer_check(Skb& skb, const Flow4& fl4) {
   const auto sum = [&](Csum start) {
