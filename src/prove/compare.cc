@@ -12,6 +12,13 @@
 namespace txp {
 namespace {
 
+// The kernel is watched at every device, also where a frame is handed on to another.
+std::vector<ReportFrame> predicted_frames(const Explanation& x) {
+  std::vector<ReportFrame> all = x.frames;
+  all.insert(all.end(), x.inner_frames.begin(), x.inner_frames.end());
+  return all;
+}
+
 std::string errno_text(const std::optional<Errno>& e, const std::string& call) {
   if (!e) return "sent";
   return call.empty() ? std::string(e->name()) : fmt::format("{} of {}", e->name(), call);
@@ -182,9 +189,10 @@ ProofRow Comparison::row(Stage s) const {
 }
 
 void Comparison::frames() {
+  const std::vector<ReportFrame> foreseen = predicted_frames(x_);
   p_.seen = o_.frames;
   for (ReportFrame& f : p_.seen)
-    for (const ReportFrame& predicted : x_.frames)
+    for (const ReportFrame& predicted : foreseen)
       if (predicted.dev == f.dev) {
         f.link_type = predicted.link_type;
         f.encaps = predicted.encaps;
@@ -193,7 +201,7 @@ void Comparison::frames() {
   // What waits for a neighbour may leave later.
   if (x_.verdict == Verdict::queued && x_.frames.empty()) return;
   std::vector<std::string> devices;
-  for (const std::vector<ReportFrame>* all : {&x_.frames, &std::as_const(p_.seen)})
+  for (const std::vector<ReportFrame>* all : {&foreseen, &std::as_const(p_.seen)})
     for (const ReportFrame& f : *all)
       if (std::ranges::find(devices, f.dev) == devices.end()) devices.push_back(f.dev);
   p_.frames_agree = true;
@@ -204,7 +212,7 @@ void Comparison::frames() {
         if (f.dev == dev) some.push_back(&f);
       return some;
     };
-    const auto predicted = of(x_.frames), seen = of(p_.seen);
+    const auto predicted = of(foreseen), seen = of(p_.seen);
     for (std::size_t i = 0; i < std::min(predicted.size(), seen.size()); ++i) {
       const auto& a = predicted[i]->bytes;
       const auto& b = seen[i]->bytes;
@@ -305,7 +313,7 @@ Json proof_json(const Proof& p) {
             {"observed", error(p.observed.error)},
             {"agrees", or_null(p.errno_agrees)}}},
           {"frames",
-           {{"predicted", frames_json(p.predicted.frames)},
+           {{"predicted", frames_json(predicted_frames(p.predicted))},
             {"observed", frames_json(p.seen)},
             {"agrees", or_null(p.frames_agree)}}},
           {"masked", p.predicted.masked},
@@ -336,7 +344,7 @@ std::string proof_text(const Proof& p) {
     return text + " bytes";
   };
   out += fmt::format("{} {:<22}{:<38}{}\n", mark(p.frames_agree), "frames",
-                     p.unknown ? "unknown" : sizes(p.predicted.frames), sizes(p.seen));
+                     p.unknown ? "unknown" : sizes(predicted_frames(p.predicted)), sizes(p.seen));
   if (p.unknown) {
     out += "unknown: nothing is proved, as the prediction stops at";
     for (const ReportObject& o : p.predicted.unknown)

@@ -237,13 +237,30 @@ class Explain(unittest.TestCase):
         lab.sh("ip -n near link set lo down")
         self.same("to 127.0.0.1:9", "dropped")
 
-    def test_a_tunnel_is_unknown(self):
-        lab.sh(f"""ip -n near link add vx0 type vxlan id 7 remote {lab.FAR} dstport 4789 &&
+    def test_a_tunnels_outer_frame_is_the_kernels_and_the_inner_walk_is_told(self):
+        lab.sh(f"""ip -n near link add vx0 type vxlan id 7 remote {lab.FAR} dstport 4789 srcport 5000 5001 &&
+               ip -n near addr add 10.90.0.1/24 dev vx0 && ip -n near link set vx0 up &&
+               ip -n near neigh add 10.90.0.2 lladdr 02:00:00:00:00:90 dev vx0 nud permanent""")
+        lab.frames(self.sniffer, 0.02)
+        j = self.explain("from 10.90.0.1:4000 to 10.90.0.2:9 len 33 df do")
+        self.assertEqual(j["masked"], ["outer.ip.id"])
+        self.assertEqual([f["dev"] for f in j["inner_frames"]], ["vx0"])
+        self.assertEqual([(s["layer"], o["dev"]) for s in j["stages"] for o in s["by"]
+                          if o["kind"] in ("fdb", "link")], [(0, "vx0"), (0, "vx0"), (1, "va")])
+        kernel_send("from 10.90.0.1:4000 to 10.90.0.2:9 len 33 df do")
+        inner = 50  # bytes of headers before the frame inside, whose checksum is the device's too
+        seen = [lab.masked(lab.complete(f[:inner] + lab.complete(f[inner:])), ["ip.id"]).hex()
+                for f in lab.frames(self.sniffer)]
+        self.assertEqual(seen, [f["hex"] for f in j["frames"]])
+        self.assertTrue(seen[0].endswith(j["inner_frames"][0]["hex"]))
+
+    def test_a_tunnel_that_takes_its_remote_from_elsewhere_is_unknown(self):
+        lab.sh("""ip -n near link add vx0 type vxlan external dstport 4789 &&
                ip -n near addr add 10.90.0.1/24 dev vx0 && ip -n near link set vx0 up &&
                ip -n near neigh add 10.90.0.2 lladdr 02:00:00:00:00:90 dev vx0 nud permanent""")
         r = lab.txpath("explain udp to 10.90.0.2:9 -j")
         self.assertEqual((r.code, r.json["verdict"]), (3, "unknown"))
-        self.assertIn("vx0", r.json["unknown"][0]["text"])
+        self.assertIn("vx0 (external)", r.json["unknown"][0]["text"])
 
     def test_policy_decides(self):
         lab.sh(f"""ip -n near route add 10.60.0.0/16 via {lab.FAR} src {lab.NEAR} table 100 &&
