@@ -106,7 +106,8 @@ struct UnknownCase {
 TEST(DevQueueXmit, DevicesThatAreNotTheLastAreUnknown) {
   for (const UnknownCase& c : {UnknownCase{"vxlan", 1, "vxlan d0 (without its attributes)"},
                                {"bridge", 1, "bridge d0 (without its attributes)"},
-                               {"gre", 778, "gre d0"},
+                               {"gre", 778, "gre d0 (without its attributes)"},
+                               {"sit", 776, "sit d0"},
                                {"wireguard", 0xfffe, "wireguard d0"},
                                {"", 32, "ARPHRD type 32 d0"}}) {
     Link link = test_link(c.kind);
