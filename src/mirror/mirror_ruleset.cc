@@ -40,8 +40,8 @@ bool hangs_on(const NftChain& c, const NetDevice& dev) {
 
 // nf_ct_netns_get() and nf_nat_register_fn(): where the kernel hangs connection tracking, and the
 // translation that asks the chains of type nat.
-void add_conntrack(std::vector<NfHookOps>& hooks,
-                   const std::shared_ptr<const NftProgram>& program) {
+void add_conntrack(std::vector<NfHookOps>& hooks, const std::shared_ptr<const NftProgram>& program,
+                   std::uint8_t family) {
   struct Place {
     NfHook hook;
     int priority;
@@ -59,14 +59,15 @@ void add_conntrack(std::vector<NfHookOps>& hooks,
     ops.priority = p.priority;
     ops.object = {.kind = "conntrack", .text = std::string(p.words)};
     ops.builtin = p.builtin;
-    ops.ipv6 = false;
+    ops.ipv4 = family == NFPROTO_IPV4;
+    ops.ipv6 = family == NFPROTO_IPV6;
     ops.program = program;
     const std::uint32_t hooknum =
         p.hook == NfHook::local_out ? NF_INET_LOCAL_OUT : NF_INET_POST_ROUTING;
     if (p.builtin == NfBuiltin::nat)
       for (const std::unique_ptr<NftBaseChain>& base : program->base_chains)
         if (base->spec.type == "nat" && base->spec.hooknum == hooknum &&
-            (base->spec.family == NFPROTO_IPV4 || base->spec.family == NFPROTO_INET))
+            (base->spec.family == family || base->spec.family == NFPROTO_INET))
           ops.nat_chains.push_back(base.get());
     std::ranges::stable_sort(ops.nat_chains, {},
                              [](const NftBaseChain* c) { return c->spec.priority; });
@@ -118,18 +119,16 @@ void Mirror::commit_ruleset() {
       ops.hook = NfHook::post_routing;
     else
       continue;
-    // IPv4's are asked by the nat hooks; never, where nothing tracks connections.
-    if (c.type == "nat") {
-      if (c.family == NFPROTO_IPV4) continue;
-      ops.ipv4 = false;
-    }
+    // Those are asked by the nat hooks; never, where nothing tracks connections.
+    if (c.type == "nat") continue;
     ops.priority = c.priority;
     ops.object = base->object;
     ops.chain = base.get();
     ops.program = program;
     hooks.push_back(std::move(ops));
   }
-  if (program->tracks) add_conntrack(hooks, program);
+  if (program->tracks_ipv4) add_conntrack(hooks, program, NFPROTO_IPV4);
+  if (program->tracks_ipv6) add_conntrack(hooks, program, NFPROTO_IPV6);
   for (const ForeignHook& h : foreign_hooks_) {
     NfHookOps ops;
     ops.hook = h.hook;

@@ -2,7 +2,7 @@
 // Connection tracking of what the engine sends (and loops back): UDP and TCP by their ports, ICMP
 // errors by what they quote.
 // Kernel twins: net/netfilter/nf_conntrack_core.c, nf_conntrack_proto_udp.c,
-// nf_conntrack_proto_icmp.c.
+// nf_conntrack_proto_icmp.c, nf_conntrack_proto_icmpv6.c.
 // Differs: TCP has no states beyond new and answered; no zones, helpers, expectations, accounting
 // or limit; timeouts are the kernel's first ones (30 s, answered 120 s).
 #include "netfilter/nf_conntrack.h"
@@ -12,10 +12,13 @@
 
 #include "base/byteorder.h"
 #include "ip/icmp.h"
+#include "ip6/icmpv6.h"
+#include "ip6/ip6.h"
 #include "net.h"
 #include "netfilter/nft_expr.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 namespace txp {
 namespace {
@@ -25,24 +28,55 @@ constexpr Nanos kReplied = 120 * kSecond;   // nf_conntrack_udp_timeout_stream
 constexpr std::uint8_t kTcp = 6;
 constexpr std::uint8_t kUdp = 17;
 
-// nf_ct_get_tuple(), `offset` being where an IP header begins.
+// nf_ct_get_tuple() behind the network header: `l4` is from skb.data.
+bool ports_at(const Skb& skb, std::uint32_t l4, NfTuple& t) {
+  if (t.proto != kUdp && t.proto != kTcp) return true;
+  std::array<std::uint8_t, 4> ports{};
+  if (!skb_copy_bits(skb, l4, ports)) return false;
+  t.sport = load_be16(ports.data());
+  t.dport = load_be16(ports.data() + 2);
+  return true;
+}
+
+// ipv6_get_l4proto(), `offset` being where an IPv6 header begins.
+bool tuple6_at(const Skb& skb, std::uint32_t offset, NfTuple& t, std::uint32_t* behind) {
+  // The headers are in the linear part; what is quoted is whole there too.
+  const std::uint8_t* p = skb.data + offset;
+  if (p + kIpv6Hlen > skb.tail) return false;
+  const auto ip = Ipv6Header::parse({p, skb.tail});
+  if (!ip) return false;
+  std::uint8_t nexthdr = ip->nexthdr;
+  const auto inner = ipv6_skip_exthdr({p, skb.tail}, kIpv6Hlen, nexthdr);
+  if (!inner || (inner->frag_off & ~7) != 0) return false;
+  t = {ip->saddr, ip->daddr, true, 0, 0, nexthdr};
+  const auto l4 = offset + static_cast<std::uint32_t>(inner->offset);
+  if (behind != nullptr) *behind = l4;
+  return ports_at(skb, l4, t);
+}
+
+// The same, `offset` being where an IP header of either family begins.
 bool tuple_at(const Skb& skb, std::uint32_t offset, NfTuple& t, std::uint32_t* behind = nullptr) {
   std::array<std::uint8_t, 60> header{};
   if (!skb_copy_bits(skb, offset, std::span(header).first(kIpHlen))) return false;
+  if (header[0] >> 4 == 6) return tuple6_at(skb, offset, t, behind);
   const std::size_t hlen = (header[0] & 0xfU) * 4U;
   if (hlen < kIpHlen || !skb_copy_bits(skb, offset, std::span(header).first(hlen))) return false;
   const auto ip = Ipv4Header::parse(std::span(header).first(hlen));
   if (!ip || (ip->frag_off & kIpOffset) != 0) return false;
-  t = {ip->saddr, ip->daddr, 0, 0, ip->protocol};
+  t = {Ip6::mapped(ip->saddr), Ip6::mapped(ip->daddr), false, 0, 0, ip->protocol};
   const auto l4 = offset + static_cast<std::uint32_t>(hlen);
   if (behind != nullptr) *behind = l4;
-  if (ip->protocol == kUdp || ip->protocol == kTcp) {
-    std::array<std::uint8_t, 4> ports{};
-    if (!skb_copy_bits(skb, l4, ports)) return false;
-    t.sport = load_be16(ports.data());
-    t.dport = load_be16(ports.data() + 2);
-  }
-  return true;
+  return ports_at(skb, l4, t);
+}
+
+// Whether an ICMP message speaks of another packet.
+bool is_icmp_error(const NfTuple& t, std::uint8_t type) {
+  return t.ipv6 ? (type & kIcmpv6InfomsgMask) == 0 : icmp_is_error(type);
+}
+
+// noct_valid_new[]: multicast listeners, routers and neighbours are not tracked.
+bool is_untracked(const NfTuple& t, std::uint8_t type) {
+  return t.ipv6 && ((type >= 130 && type <= 136) || type == 143);
 }
 
 std::uint32_t ip_offset(const Skb& skb) {
@@ -103,10 +137,12 @@ void NfConntrack::in(Net& net, Skb& skb) {
   const Nanos now = net.clock.now();
   const std::lock_guard guard(mutex_);
   bool reply = false;
-  if (tuple.proto == kIpProtoIcmp) {
+  if (tuple.proto == (tuple.ipv6 ? kNexthdrIcmpv6 : kIpProtoIcmp)) {
     std::array<std::uint8_t, 1> type{};
     NfTuple quoted;
-    if (!skb_copy_bits(skb, behind, type) || !icmp_is_error(type[0])) return;
+    if (!skb_copy_bits(skb, behind, type)) return;
+    if (is_untracked(tuple, type[0])) skb.ctinfo = CtInfo::untracked;
+    if (!is_icmp_error(tuple, type[0])) return;
     if (!tuple_at(skb, behind + static_cast<std::uint32_t>(kIcmpHlen), quoted)) return;
     // nf_conntrack_inet_error(): it goes the way of the answer to what it quotes.
     NfConn* ct = find(quoted.inverted(), now, reply);
@@ -162,8 +198,8 @@ bool NfConntrack::find_source(NfTuple& tuple, Nanos now) {
   const std::lock_guard guard(mutex_);
   for (const auto& [key, ct] : by_tuple_) {
     const NfTuple& o = ct->original;
-    if (o.proto != tuple.proto || o.src != tuple.src || o.sport != tuple.sport ||
-        ct->expires.load() <= now)
+    if (o.proto != tuple.proto || o.ipv6 != tuple.ipv6 || o.src != tuple.src ||
+        o.sport != tuple.sport || ct->expires.load() <= now)
       continue;
     tuple.src = ct->reply.dst;
     tuple.sport = ct->reply.dport;

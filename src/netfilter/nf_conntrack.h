@@ -9,10 +9,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "base/clock.h"
 #include "netfilter/nf_conn.h"
-#include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -20,13 +21,14 @@ class Net;
 struct Skb;
 
 struct NfTuple {
-  Ip4 src;
-  Ip4 dst;
+  Ip6 src;  // union nf_inet_addr: IPv4's as a mapped one
+  Ip6 dst;
+  bool ipv6 = false;  // its l3num is NFPROTO_IPV6
   std::uint16_t sport = 0;
   std::uint16_t dport = 0;
   std::uint8_t proto = 0;
   friend auto operator<=>(const NfTuple&, const NfTuple&) = default;
-  NfTuple inverted() const { return {dst, src, dport, sport, proto}; }
+  NfTuple inverted() const { return {dst, src, ipv6, dport, sport, proto}; }
 };
 
 // struct nf_conn. Reference counted: the table and each packet hold one.
@@ -53,6 +55,9 @@ enum class CtMode : std::uint8_t {
   track,        // by our own table: alone, or for a first packet
   established,  // every packet is taken as one of a connection that has seen an answer
 };
+
+// An address as rules and reports write it.
+inline std::string nf_addr(const Ip6& a, bool ipv6) { return ipv6 ? a.str() : a.v4().str(); }
 
 // nf_ct_attach(): an ICMP error belongs to the connection that it is about.
 void nf_ct_attach(Skb& skb, const Skb& about);

@@ -17,6 +17,7 @@
 #include "netfilter/nft_program.h"
 #include "netfilter/nft_would_pass.h"
 #include "plan/plan_recorder.h"
+#include "route/ip6_route.h"
 #include "route/ip_route.h"
 #include "wire/ethernet.h"
 
@@ -27,8 +28,13 @@ constexpr Stage stage_of(NfHook hook) {
   return hook == NfHook::local_out ? Stage::nf_local_out : Stage::nf_post_routing;
 }
 
-// nf_nat_inet_fn() and nf_nat_ipv4_local_fn(): the first packet of a connection asks the nat
-// chains, every packet is rewritten as they said.
+bool is_own(Net& net, const NfTuple& reply) {
+  return reply.ipv6 ? ipv6_chk_addr(net, reply.src, nullptr)
+                    : inet_addr_type(net, reply.src.v4()) == RouteType::local;
+}
+
+// nf_nat_inet_fn(), nf_nat_ipv4_local_fn() and nf_nat_ipv6_local_fn(): the first packet of a
+// connection asks the nat chains, every packet is rewritten as they said.
 NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
   const NfManip manip = pkt.hooknum == NF_INET_LOCAL_OUT ? NfManip::dst : NfManip::src;
   Skb& skb = pkt.skb;
@@ -54,7 +60,7 @@ NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
   // Who has no such port here quotes the packet with the checksum as it is.
   const bool comes_back = !error && manip == NfManip::dst &&
                           (skb.nfct->status.load() & kIpsDstNat) != 0 &&
-                          inet_addr_type(pkt.net, skb.nfct->reply.src) == RouteType::local;
+                          is_own(pkt.net, skb.nfct->reply);
   if (comes_back && pkt.l4proto) nft_leave_checksum(pkt);
   const bool done = error ? nf_nat_icmp_reply_translation(pkt, manip) : nf_nat_packet(pkt, manip);
   if (!done) return {NftCode::drop};
@@ -63,19 +69,12 @@ NftResult run_nat(NftPkt& pkt, const std::vector<const NftBaseChain*>& chains) {
   const NfTuple& mine = reply ? skb.nfct->reply : skb.nfct->original;
   const NfTuple& other = reply ? skb.nfct->original : skb.nfct->reply;
   if (mine.dst == other.src) return {};
-  if (const int failed = ip_route_me_harder(pkt); failed != 0)
-    return {failed == kUnknown ? NftCode::unknown : NftCode::drop, failed};
+  const int failed = pkt.pf == NFPROTO_IPV6 ? ip6_route_me_harder(pkt) : ip_route_me_harder(pkt);
+  if (failed != 0) return {failed == kUnknown ? NftCode::unknown : NftCode::drop, failed};
   return {};
 }
 
 NftResult run_builtin(NftPkt& pkt, const NfHookOps& ops) {
-  if (pkt.pf == NFPROTO_IPV6) {
-    // No connection is tracked; a nat chain may still have nothing to say of this packet.
-    if (ops.builtin == NfBuiltin::nat)
-      for (const NftBaseChain* c : ops.nat_chains)
-        if (const NftResult r = nft_do_chain(pkt, *c); r.code != NftCode::accept) return r;
-    return {};
-  }
   NfConntrack& conntrack = pkt.net.nf->conntrack;
   if (ops.builtin == NfBuiltin::nat) return run_nat(pkt, ops.nat_chains);
   if (conntrack.mode.load() == CtMode::unknown) return {};

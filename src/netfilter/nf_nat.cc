@@ -5,13 +5,17 @@
 // drawn, and masked in a report.
 #include "netfilter/nf_nat.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <optional>
 
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
 
 #include "base/byteorder.h"
 #include "base/checksum.h"
+#include "ip6/ip6.h"
 #include "net.h"
 #include "netfilter/nf_conntrack.h"
 #include "netfilter/nf_hook.h"
@@ -19,6 +23,7 @@
 #include "observe/trace.h"
 #include "wire/icmp.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 #include "wire/udp.h"
 
 namespace txp {
@@ -37,20 +42,48 @@ bool in_range(const NfTuple& t, const NfNatRange& r) {
   return (r.flags & kPortsGiven) == 0 || (t.sport >= r.port_low && t.sport <= r.port_high);
 }
 
+// The words of an address as they lie in memory; IPv4's has one, and the rest are zero.
+std::array<std::uint32_t, 4> words_of(const Ip6& a, bool ipv6) {
+  const auto word = [](std::uint64_t half, int shift) {
+    return std::byteswap(static_cast<std::uint32_t>(half >> shift));
+  };
+  if (!ipv6) return {word(a.lo, 0), 0, 0, 0};
+  return {word(a.hi, 32), word(a.hi, 0), word(a.lo, 32), word(a.lo, 0)};
+}
+Ip6 from_words(const std::array<std::uint32_t, 4>& w, bool ipv6) {
+  const auto half = [&w](std::size_t i) {
+    return std::uint64_t{std::byteswap(w[i])} << 32 | std::byteswap(w[i + 1]);
+  };
+  if (!ipv6) return Ip6::mapped(Ip4{std::byteswap(w[0])});
+  return {half(0), half(2)};
+}
+
 // find_best_ips_proto().
 void choose_address(NfTuple& t, const NfNatRange& r, NfManip manip) {
   if ((r.flags & kMapIps) == 0) return;
-  Ip4& addr = manip == NfManip::src ? t.src : t.dst;
+  Ip6& addr = manip == NfManip::src ? t.src : t.dst;
   if (r.low == r.high) {
     addr = r.low;
     return;
   }
-  const std::uint32_t seed =
-      (r.flags & NF_NAT_RANGE_PERSISTENT) != 0 ? 0 : std::byteswap(t.dst.host);
-  std::array<std::uint32_t, 4> key{std::byteswap(t.src.host), 0, 0, 0};
-  const std::uint64_t j = nft_jhash2(key, seed);
-  const std::uint64_t distance = std::uint64_t{r.high.host} - r.low.host + 1;
-  addr = Ip4{r.low.host + static_cast<std::uint32_t>((j * distance) >> 32)};
+  const std::size_t count = t.ipv6 ? 4 : 1;
+  const bool persistent = (r.flags & NF_NAT_RANGE_PERSISTENT) != 0;
+  const auto dst = words_of(t.dst, t.ipv6);
+  const auto low = words_of(r.low, t.ipv6);
+  const auto high = words_of(r.high, t.ipv6);
+  const auto src = words_of(t.src, t.ipv6);
+  std::uint32_t j = nft_jhash2(src, persistent ? 0 : dst[count - 1]);
+  std::array<std::uint32_t, 4> chosen{};
+  bool full_range = false;  // a word before this one is not the range's last
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t first = full_range ? 0 : std::byteswap(low[i]);
+    const std::uint32_t distance = full_range ? ~0U : std::byteswap(high[i]) - first + 1;
+    const auto step = static_cast<std::uint32_t>((std::uint64_t{j} * distance) >> 32);
+    chosen[i] = std::byteswap(first + step);
+    full_range |= chosen[i] != high[i];
+    if (!persistent) j ^= dst[i];
+  }
+  addr = from_words(chosen, t.ipv6);
 }
 
 class PortChooser {
@@ -126,37 +159,70 @@ NfTuple unique_tuple(NftPkt& pkt, const NfConn& ct, const NfTuple& current, cons
   return t;
 }
 
+// What lies behind an IP header of either family that begins at `ip`.
+struct Layer4 {
+  std::uint8_t proto = 0;
+  std::uint32_t at = 0;  // from skb.data
+  bool whole = true;     // no later fragment
+};
+std::optional<Layer4> layer4(const Skb& skb, const std::uint8_t* ip, bool ipv6) {
+  const auto offset = static_cast<std::uint32_t>(ip - skb.data);
+  if (!ipv6) {
+    const std::span<const std::uint8_t> packet(ip, skb.tail);
+    const auto h = Ipv4Header::parse(packet);
+    if (!h) return std::nullopt;
+    return Layer4{h->protocol, offset + static_cast<std::uint32_t>(h->hlen()),
+                  (h->frag_off & kIpOffset) == 0};
+  }
+  const auto h = Ipv6Header::parse({ip, skb.tail});
+  if (!h) return std::nullopt;
+  std::uint8_t nexthdr = h->nexthdr;
+  const auto inner = ipv6_skip_exthdr({ip, skb.tail}, kIpv6Hlen, nexthdr);
+  if (!inner) return std::nullopt;
+  return Layer4{nexthdr, offset + static_cast<std::uint32_t>(inner->offset),
+                (inner->frag_off & ~7) == 0};
+}
+
 // Writes an address and, of UDP and TCP, a port into the headers that begin at `ip`, the checksums
-// with them (nf_nat_ipv4_manip_pkt(), nf_csum_update(), udp_manip_pkt()).
-bool rewrite(Skb& skb, std::uint8_t* ip, NfManip manip, Ip4 addr, std::uint16_t port) {
-  const std::uint8_t proto = Ipv4View(ip).protocol();
-  const auto thoff =
-      static_cast<std::uint32_t>(static_cast<std::size_t>(ip - skb.data) + Ipv4View(ip).hlen());
-  std::uint8_t* at = ip + (manip == NfManip::src ? 12 : 16);
-  std::array<std::uint8_t, 4> old_addr{};
-  std::memcpy(old_addr.data(), at, 4);
-  store_be32(at, addr.host);
+// with them (nf_nat_ipv4_manip_pkt(), nf_nat_ipv6_manip_pkt(), nf_csum_update(), udp_manip_pkt(),
+// icmpv6_manip_pkt()).
+bool rewrite(Skb& skb, std::uint8_t* ip, bool ipv6, NfManip manip, const Ip6& addr,
+             std::uint16_t port) {
+  const auto l4 = layer4(skb, ip, ipv6);
+  if (!l4) return false;
+  std::uint8_t* const at = ip + (ipv6 ? 8 : 12) + (manip == NfManip::src ? 0 : ipv6 ? 16 : 4);
+  const std::size_t size = ipv6 ? 16 : 4;
   const auto replaced = [](std::uint16_t check, Csum from, Csum to) {
     return csum_fold(csum_add(csum_add(~Csum{check}, ~from), to));
   };
-  const Csum from_addr = csum_partial(old_addr, 0);
-  const Csum to_addr = csum_partial({at, 4}, 0);
-  store_be16(ip + 10, replaced(load_be16(ip + 10), from_addr, to_addr));
-  if ((Ipv4View(ip).frag_off() & kIpOffset) != 0) return true;
-  if (proto != kTcpProto && proto != kUdpProto) return true;  // an ICMP error has no id
-  const std::uint32_t port_at = thoff + (manip == NfManip::src ? 0U : 2U);
+  const Csum from_addr = csum_partial({at, size}, 0);
+  if (ipv6)
+    addr.store(at);
+  else
+    store_be32(at, addr.v4().host);
+  const Csum to_addr = csum_partial({at, size}, 0);
+  if (!ipv6) store_be16(ip + 10, replaced(load_be16(ip + 10), from_addr, to_addr));
+  if (!l4->whole) return true;
+  const bool has_ports = l4->proto == kTcpProto || l4->proto == kUdpProto;
+  const bool icmp6 = ipv6 && l4->proto == kNexthdrIcmpv6;  // its checksum covers the addresses
+  if (!has_ports && !icmp6) return true;
+  const std::uint32_t port_at = l4->at + (manip == NfManip::src ? 0U : 2U);
   const std::uint32_t check_at =
-      thoff + static_cast<std::uint32_t>(proto == kTcpProto ? 16 : kUdpCheckOffset);
+      l4->at + static_cast<std::uint32_t>(icmp6                    ? 2
+                                          : l4->proto == kTcpProto ? 16
+                                                                   : kUdpCheckOffset);
   std::array<std::uint8_t, 2> old_port{};
   std::array<std::uint8_t, 2> new_port{};
   std::array<std::uint8_t, 2> check{};
-  store_be16(new_port.data(), port);
-  if (!skb_copy_bits(skb, port_at, old_port) || !skb_store_bits(skb, port_at, new_port) ||
-      !skb_copy_bits(skb, check_at, check))
-    return false;
+  if (has_ports) {
+    store_be16(new_port.data(), port);
+    if (!skb_copy_bits(skb, port_at, old_port) || !skb_store_bits(skb, port_at, new_port))
+      return false;
+  }
+  if (!skb_copy_bits(skb, check_at, check)) return false;
   const std::uint16_t sum = load_be16(check.data());
   const bool partial = skb.ip_summed == IpSummed::partial;
-  if (proto == kUdpProto && sum == 0 && !partial) return true;
+  if (l4->proto == kUdpProto && sum == 0 && !partial) return true;
   std::uint16_t now = 0;
   if (partial) {
     now =
@@ -164,7 +230,7 @@ bool rewrite(Skb& skb, std::uint8_t* ip, NfManip manip, Ip4 addr, std::uint16_t 
   } else {
     now = replaced(sum, from_addr, to_addr);
     now = replaced(now, csum_partial(old_port, 0), csum_partial(new_port, 0));
-    if (proto == kUdpProto && now == 0) now = kCsumMangled0;
+    if (l4->proto == kUdpProto && now == 0) now = kCsumMangled0;
   }
   store_be16(check.data(), now);
   return skb_store_bits(skb, check_at, check);
@@ -194,7 +260,7 @@ bool nf_nat_initialized(const Skb& skb, NfManip manip) {
 // nf_nat_alloc_null_binding().
 void nf_nat_null_binding(NftPkt& pkt, NfManip manip) {
   const NfTuple& reply = pkt.skb.nfct->reply;
-  const Ip4 addr = manip == NfManip::src ? reply.dst : reply.src;
+  const Ip6 addr = manip == NfManip::src ? reply.dst : reply.src;
   nf_nat_setup_info(pkt, {.flags = kMapIps, .low = addr, .high = addr}, manip);
 }
 
@@ -204,13 +270,15 @@ bool nf_nat_packet(NftPkt& pkt, NfManip manip) {
   const bool by_source = (manip == NfManip::src) != reply;
   if ((ct.status.load() & (by_source ? kIpsSrcNat : kIpsDstNat)) == 0) return true;
   const NfTuple target = reply ? ct.original.inverted() : ct.reply.inverted();
-  const Ip4 addr = manip == NfManip::src ? target.src : target.dst;
+  const Ip6 addr = manip == NfManip::src ? target.src : target.dst;
   const std::uint16_t port = manip == NfManip::src ? target.sport : target.dport;
-  if (!rewrite(pkt.skb, pkt.skb.network(), manip, addr, port)) return false;
+  if (!rewrite(pkt.skb, pkt.skb.network(), target.ipv6, manip, addr, port)) return false;
   if (pkt.skb.trace != nullptr)
     pkt.skb.trace->out(
         pkt.hooknum == NF_INET_LOCAL_OUT ? Stage::nf_local_out : Stage::nf_post_routing,
-        manip == NfManip::src ? "snat" : "dnat", addr.str() + ":" + std::to_string(port));
+        manip == NfManip::src ? "snat" : "dnat",
+        fmt::format(fmt::runtime(target.ipv6 ? "[{}]:{}" : "{}:{}"), nf_addr(addr, target.ipv6),
+                    port));
   return true;
 }
 
@@ -220,22 +288,35 @@ bool nf_nat_icmp_reply_translation(NftPkt& pkt, NfManip manip) {
   const bool reply = skb.ctinfo == CtInfo::related_reply;
   const bool by_source = (manip == NfManip::src) != reply;
   if ((ct.status.load() & (by_source ? kIpsSrcNat : kIpsDstNat)) == 0) return true;
-  std::uint8_t* const icmp = skb.network() + Ipv4View(skb.network()).hlen();
+  const bool ipv6 = ct.original.ipv6;
+  const auto outer = layer4(skb, skb.network(), ipv6);
+  if (!outer) return false;
+  // nf_nat_ipv6_fn(): only of ICMPv6.
+  if (ipv6 && outer->proto != kNexthdrIcmpv6) return true;
+  std::uint8_t* const icmp = skb.data + outer->at;
   std::uint8_t* const quoted = icmp + kIcmpHlen;
-  constexpr std::size_t kPorts = 8;  // of a UDP header all
-  if (quoted + kIpHlen > skb.tail || quoted + Ipv4View(quoted).hlen() + kPorts > skb.tail)
-    return false;
+  constexpr std::uint32_t kPorts = 8;  // of a UDP header all
+  if (quoted > skb.tail) return false;
+  const auto inner = layer4(skb, quoted, ipv6);
+  if (!inner || skb.data + inner->at + kPorts > skb.tail) return false;
   // The quotation went the other way, and its source is this packet's destination.
   const NfTuple& other = reply ? ct.original : ct.reply;
   const bool inner_dst = manip == NfManip::src;
-  if (!rewrite(skb, quoted, inner_dst ? NfManip::dst : NfManip::src,
+  if (!rewrite(skb, quoted, ipv6, inner_dst ? NfManip::dst : NfManip::src,
                inner_dst ? other.dst : other.src, inner_dst ? other.dport : other.sport))
     return false;
   if (skb.ip_summed != IpSummed::partial) {
+    const std::span<const std::uint8_t> message(icmp, skb.tail);
     store_be16(icmp + 2, 0);
-    store_be16(icmp + 2, csum_fold(csum_partial({icmp, skb.tail}, 0)));
+    Csum sum = csum_partial(message, 0);
+    if (ipv6) {
+      const Ipv6View ip(skb.network());
+      sum = csum_ipv6_nofold(ip.saddr(), ip.daddr(), static_cast<std::uint32_t>(message.size()),
+                             kNexthdrIcmpv6, sum);
+    }
+    store_be16(icmp + 2, csum_fold(sum));
   }
-  return rewrite(skb, skb.network(), manip, manip == NfManip::src ? other.dst : other.src, 0);
+  return rewrite(skb, skb.network(), ipv6, manip, manip == NfManip::src ? other.dst : other.src, 0);
 }
 
 }  // namespace txp

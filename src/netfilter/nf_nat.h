@@ -3,7 +3,7 @@
 #pragma once
 
 #include "netfilter/nft_expr.h"
-#include "wire/ip4.h"
+#include "wire/ip6.h"
 
 namespace txp {
 
@@ -12,8 +12,8 @@ enum class NfManip : std::uint8_t { src, dst };
 // struct nf_nat_range2. Flags are NF_NAT_RANGE_*.
 struct NfNatRange {
   std::uint32_t flags = 0;
-  Ip4 low;
-  Ip4 high;
+  Ip6 low;  // as NfTuple has them
+  Ip6 high;
   std::uint16_t port_low = 0;
   std::uint16_t port_high = 0;
 };

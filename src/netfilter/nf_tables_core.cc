@@ -148,7 +148,7 @@ class Evaluation {
       if (t != nullptr && t->expr == e) {
         if (!t->match) regs_.no_match();
       } else {
-        e->eval(regs_, pkt_);
+        eval_expr(*e, regs_, pkt_);
       }
       if (regs_.verdict.code == NftCode::no_match) ended = e;
       if (regs_.verdict.code != NftCode::go_on) break;
@@ -159,7 +159,7 @@ class Evaluation {
   void run_rule_told(const NftRuleCode& rule) {
     std::vector<std::string> words;
     for (const NfExpr* e = rule.first; e != nullptr; e = e->next) {
-      e->eval(regs_, pkt_);
+      eval_expr(*e, regs_, pkt_);
       words.push_back(e->words(regs_));
       if (regs_.verdict.code != NftCode::go_on) break;
     }
@@ -180,7 +180,7 @@ class Evaluation {
       NftPkt pkt = pkt_;
       pkt.dry = true;
       pkt.note = &note;
-      e->eval(again, pkt);
+      eval_expr(*e, again, pkt);
       if (again.verdict.code == NftCode::unknown) why = note.empty() ? e->words(again) : note;
     }
     if (!why.empty()) object.text += fmt::format(" ({})", why);

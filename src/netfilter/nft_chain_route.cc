@@ -2,8 +2,8 @@
 // What a base chain's type adds: a chain of type route finds a new route for a packet that its
 // rules changed.
 //
-// Kernel twins: net/netfilter/nft_chain_route.c, nf_route_table_hook4(); net/ipv4/netfilter.c,
-// ip_route_me_harder().
+// Kernel twins: net/netfilter/nft_chain_route.c; net/ipv4/netfilter.c, ip_route_me_harder();
+// net/ipv6/netfilter.c, ip6_route_me_harder().
 // Differs: no l3mdev; IPsec policies are an obstacle of the lookup. Drops: none; a lookup that
 // fails is a drop with its errno.
 #include <linux/netfilter.h>
@@ -65,9 +65,6 @@ int ip_route_me_harder(NftPkt& pkt) {
   return 0;
 }
 
-namespace {
-
-// ip6_route_me_harder()
 int ip6_route_me_harder(NftPkt& pkt) {
   Skb& skb = pkt.skb;
   const Ipv6View ip(skb.network());
@@ -103,6 +100,8 @@ int ip6_route_me_harder(NftPkt& pkt) {
   skb.gateway6 = rt->gateway;
   return 0;
 }
+
+namespace {
 
 // nf_route_table_hook6()
 NftResult do_route_chain6(NftPkt& pkt, const NftBaseChain& chain) {

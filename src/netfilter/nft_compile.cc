@@ -115,7 +115,9 @@ void NftCompiler::tell_counter(const NftCounter& counter) {
 
 void NftCompiler::needs_conntrack() {
   if (table_ == nullptr) return;
-  program_.tracks |= table_->family == NFPROTO_IPV4 || table_->family == NFPROTO_INET;
+  const std::uint8_t family = table_->family;
+  program_.tracks_ipv4 |= family == NFPROTO_IPV4 || family == NFPROTO_INET;
+  program_.tracks_ipv6 |= family == NFPROTO_IPV6 || family == NFPROTO_INET;
 }
 
 bool NftCompiler::enter(std::uint8_t family, const std::string& table) {
@@ -137,10 +139,8 @@ void NftCompiler::one(Bytes element) {
     emplace<NftUnknown>(fmt::format("the expression {} is not implemented", kind));
     return;
   }
-  // What only looks at IPv4's headers, or at connections, which are not tracked over IPv6.
-  static constexpr std::string_view kIpv4Only[] = {
-      "ct",     "fib",     "rt",    "nat",    "masq",   "redir",    "reject", "exthdr",
-      "socket", "notrack", "match", "target", "tproxy", "synproxy", "osf"};
+  // What only looks at IPv4's headers.
+  static constexpr std::string_view kIpv4Only[] = {"tproxy", "synproxy", "osf"};
   ipv4_only_ = std::ranges::find(kIpv4Only, kind) != std::end(kIpv4Only);
   if (auto made = make(*this, data); !made)
     emplace<NftUnknown>(fmt::format("the expression {}: {}", kind, made.error().what));

@@ -54,13 +54,16 @@ class NftCtGet final : public NfExpr {
         return;
       case NFT_CT_STATUS: regs.data[dreg_] = ct->status.load(); return;
       case NFT_CT_MARK: regs.data[dreg_] = ct->mark.load(); return;
-      case NFT_CT_L3PROTOCOL: regs.store8(dreg_, NFPROTO_IPV4); return;
+      case NFT_CT_L3PROTOCOL: regs.store8(dreg_, t.ipv6 ? NFPROTO_IPV6 : NFPROTO_IPV4); return;
       case NFT_CT_PROTOCOL: regs.store8(dreg_, ct->original.proto); return;
       case NFT_CT_ZONE: regs.store16(dreg_, 0); return;
-      case NFT_CT_SRC:
-      case NFT_CT_SRC_IP: return address(regs, t.src);
-      case NFT_CT_DST:
-      case NFT_CT_DST_IP: return address(regs, t.dst);
+      case NFT_CT_SRC: return address(regs, t.src, t.ipv6);
+      case NFT_CT_DST: return address(regs, t.dst, t.ipv6);
+      // Those of one family say nothing of the other.
+      case NFT_CT_SRC_IP: return t.ipv6 ? regs.no_match() : address(regs, t.src, false);
+      case NFT_CT_DST_IP: return t.ipv6 ? regs.no_match() : address(regs, t.dst, false);
+      case NFT_CT_SRC_IP6: return t.ipv6 ? address(regs, t.src, true) : regs.no_match();
+      case NFT_CT_DST_IP6: return t.ipv6 ? address(regs, t.dst, true) : regs.no_match();
       case NFT_CT_PROTO_SRC: return regs.store_be16(dreg_, t.sport);
       default: return regs.store_be16(dreg_, t.dport);
     }
@@ -70,13 +73,15 @@ class NftCtGet final : public NfExpr {
     return fmt::format("ct load key {}: {:#010x}", key_, regs.data[dreg_]);
   }
   // Bytes that a key takes; 0: it is not implemented.
-  static std::size_t length(std::uint32_t key) {
+  static std::size_t length(std::uint32_t key, bool ipv6) {
     switch (key) {
       case NFT_CT_STATE:
       case NFT_CT_STATUS:
       case NFT_CT_MARK:
       case NFT_CT_SRC:
-      case NFT_CT_DST:
+      case NFT_CT_DST: return ipv6 ? 16 : 4;
+      case NFT_CT_SRC_IP6:
+      case NFT_CT_DST_IP6: return 16;
       case NFT_CT_SRC_IP:
       case NFT_CT_DST_IP: return 4;
       case NFT_CT_DIRECTION:
@@ -90,10 +95,10 @@ class NftCtGet final : public NfExpr {
   }
 
  private:
-  void address(NftRegs& regs, Ip4 a) const {
-    std::array<std::uint8_t, 4> bytes{};
-    store_be32(bytes.data(), a.host);
-    regs.store(dreg_, bytes);
+  void address(NftRegs& regs, const Ip6& a, bool ipv6) const {
+    std::array<std::uint8_t, 16> bytes{};
+    a.store(bytes.data());  // of IPv4 the last word
+    regs.store(dreg_, std::span(bytes).subspan(ipv6 ? 0 : 12));
   }
   std::uint32_t key_;
   std::uint8_t dreg_;
@@ -138,7 +143,7 @@ Result<void> make_nft_ct(NftCompiler& c, Bytes data) {
     c.emplace<NftCtSetMark>(*sreg);
     return {};
   }
-  const std::size_t len = NftCtGet::length(key);
+  const std::size_t len = NftCtGet::length(key, c.table().family == NFPROTO_IPV6);
   if (len == 0) return fail("ct: this key is not implemented");
   const auto dreg = nft_register(a.be32(NFTA_CT_DREG), len);
   if (!dreg) return std::unexpected(dreg.error());

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// exthdr: options of IP and TCP, chunks of SCTP, extension headers of IPv6. What the engine sends
-// is UDP over IPv4, so that only IP options can be there.
+// exthdr: options of IP and TCP, chunks of SCTP, extension headers of IPv6.
 // Kernel twin: net/netfilter/nft_exthdr.c. Differs: TCP and SCTP packets are unknown.
 #include <fmt/format.h>
 #include <linux/in.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include "netfilter/registry.h"
+#include "wire/ethernet.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 namespace txp {
 namespace {
@@ -26,11 +27,13 @@ class NftExthdr final : public NfExpr {
   explicit NftExthdr(const Spec& s) : s_(s) {}
 
   void eval(NftRegs& regs, NftPkt& pkt) const override {
-    if (s_.op == NFT_EXTHDR_OP_IPV4 && !s_.writes) return ip_option(regs, pkt);
+    const bool ipv6 = pkt.skb.protocol == kEthPIpv6;
+    if (s_.op == NFT_EXTHDR_OP_IPV6) return ipv6 ? header6(regs, pkt) : regs.no_match();
+    if (s_.op == NFT_EXTHDR_OP_IPV4 && !s_.writes)
+      return ipv6 ? regs.no_match() : ip_option(regs, pkt);
     const bool other = pkt.tprot == IPPROTO_TCP || pkt.tprot == IPPROTO_SCTP;
-    if (other && s_.op != NFT_EXTHDR_OP_IPV6) return regs.unknown();
-    // An IPv6 header is not looked for in IPv4 at all.
-    if (s_.present && s_.op != NFT_EXTHDR_OP_IPV6 && !s_.writes)
+    if (other) return regs.unknown();
+    if (s_.present && !s_.writes)
       regs.store8(s_.dreg, 0);
     else
       regs.no_match();
@@ -41,6 +44,32 @@ class NftExthdr final : public NfExpr {
   }
 
  private:
+  // ipv6_find_hdr(): the first header of that type.
+  void header6(NftRegs& regs, const NftPkt& pkt) const {
+    const std::span<const std::uint8_t> packet(pkt.skb.network(), pkt.skb.tail);
+    std::uint8_t next = packet[6];
+    std::size_t at = kIpv6Hlen;
+    const auto is_exthdr = [](std::uint8_t h) {
+      return h == kNexthdrHop || h == kNexthdrRouting || h == kNexthdrFragment ||
+             h == kNexthdrAuth || h == kNexthdrDest;
+    };
+    bool found = next == s_.type;
+    while (!found && is_exthdr(next) && at + 8 <= packet.size()) {
+      const std::uint8_t* h = &packet[at];
+      if (next == kNexthdrFragment && (load_be16(h + 2) & ~7) != 0) break;
+      at += next == kNexthdrFragment ? kFragHdrLen
+            : next == kNexthdrAuth   ? (h[1] + 2U) * 4U
+                                     : (h[1] + 1U) * 8U;
+      next = h[0];
+      found = next == s_.type;
+    }
+    if (s_.present) return regs.store8(s_.dreg, found ? 1 : 0);
+    std::array<std::uint8_t, 64> bytes{};
+    const auto part = std::span(bytes).first(s_.len);
+    const auto offset = pkt.network_offset() + static_cast<std::uint32_t>(at) + s_.offset;
+    if (!found || !skb_copy_bits(pkt.skb, offset, part)) return regs.no_match();
+    regs.store(s_.dreg, part);
+  }
   // ipv4_find_option(): record route, source route and router alert.
   void ip_option(NftRegs& regs, const NftPkt& pkt) const {
     const Ipv4View ip(pkt.skb.network());

@@ -16,7 +16,9 @@
 #include "base/checksum.h"
 #include "dev/netdevice.h"
 #include "netfilter/registry.h"
+#include "wire/ethernet.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 #include "wire/udp.h"
 
 namespace txp {
@@ -150,12 +152,18 @@ void nft_leave_checksum(const NftPkt& pkt) {
   std::uint8_t* uh = skb.data + pkt.thoff;
   const auto h = UdpHeader::parse({uh, skb.tail});
   if (!h || h->check == 0) return;
-  const Ipv4View ip(skb.network());
   skb.ip_summed = IpSummed::partial;
   skb.csum_start = static_cast<std::uint16_t>(uh - skb.head);
   skb.csum_offset = kUdpCheckOffset;
-  store_be16(uh + kUdpCheckOffset, static_cast<std::uint16_t>(~csum_fold(csum_tcpudp_nofold(
-                                       ip.saddr().host, ip.daddr().host, h->len, IPPROTO_UDP, 0))));
+  Csum sum = 0;
+  if (skb.protocol == kEthPIpv6) {
+    const Ipv6View ip(skb.network());
+    sum = csum_ipv6_nofold(ip.saddr(), ip.daddr(), h->len, IPPROTO_UDP, 0);
+  } else {
+    const Ipv4View ip(skb.network());
+    sum = csum_tcpudp_nofold(ip.saddr().host, ip.daddr().host, h->len, IPPROTO_UDP, 0);
+  }
+  store_be16(uh + kUdpCheckOffset, static_cast<std::uint16_t>(~csum_fold(sum)));
 }
 
 NftPayload::NftPayload(std::uint8_t base, std::uint16_t offset, std::uint8_t len, std::uint8_t dreg)

@@ -108,7 +108,8 @@ struct NftProgram {
   std::vector<std::unique_ptr<NftBaseChain>> base_chains;
   std::vector<NftCounterPlace> counters;
   std::map<NftStateKey, std::shared_ptr<NftState>> states;
-  bool tracks = false;  // its packets pass connection tracking
+  bool tracks_ipv4 = false;  // those packets pass connection tracking
+  bool tracks_ipv6 = false;
 
   NftProgram();
   ~NftProgram();
@@ -132,5 +133,6 @@ NftResult nft_do_chain(NftPkt& pkt, const NftBaseChain& chain);
 NftResult nft_do_base_chain(NftPkt& pkt, const NftBaseChain& chain);
 // A new route for a packet whose addresses, mark or tos changed: 0, an errno, or kUnknown.
 int ip_route_me_harder(NftPkt& pkt);
+int ip6_route_me_harder(NftPkt& pkt);
 
 }  // namespace txp

@@ -2,10 +2,11 @@
 // socket: what the sending socket is.
 // Kernel twin: net/netfilter/nft_socket.c. Differs: cgroups are unknown.
 #include <fmt/format.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 
 #include "netfilter/registry.h"
-#include "socket/sock.h"
+#include "socket/inet6_sock.h"
 
 namespace txp {
 namespace {
@@ -19,7 +20,12 @@ class NftSocket final : public NfExpr {
     switch (key_) {
       case NFT_SOCKET_TRANSPARENT: regs.store8(dreg_, sk->transparent ? 1 : 0); return;
       case NFT_SOCKET_MARK: regs.data[dreg_] = sk->mark; return;
-      default: regs.store8(dreg_, sk->inet_rcv_saddr.is_zero() ? 1 : 0); return;
+      default: {
+        const bool any =
+            pkt.pf == NFPROTO_IPV6 ? sk->inet6->rcv_saddr.is_any() : sk->inet_rcv_saddr.is_zero();
+        regs.store8(dreg_, any ? 1 : 0);
+        return;
+      }
     }
   }
   NftDepends depends() const override { return NftDepends::flow; }

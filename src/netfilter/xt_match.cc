@@ -31,6 +31,7 @@
 #include "route/ip_route.h"
 #include "socket/sock.h"
 #include "wire/ipv4.h"
+#include "wire/ipv6.h"
 
 namespace txp {
 namespace {
@@ -191,15 +192,21 @@ XtAnswer xt_ttl(const XtBytes& b, const NftPkt& pkt) {
   }
 }
 
+// ipv4_get_dsfield(), ipv6_get_dsfield().
+std::uint8_t dsfield(const NftPkt& pkt) {
+  return pkt.pf == NFPROTO_IPV6 ? Ipv6View(pkt.skb.network()).tclass()
+                                : Ipv4View(pkt.skb.network()).tos();
+}
+
 XtAnswer xt_dscp(const XtBytes& b, const NftPkt& pkt) {
   const auto i = xt_info<xt_dscp_info>(b);
-  const auto dscp = static_cast<std::uint8_t>(Ipv4View(pkt.skb.network()).tos() >> 2);
+  const auto dscp = static_cast<std::uint8_t>(dsfield(pkt) >> 2);
   return answer_of((dscp == i.dscp) != (i.invert != 0));
 }
 
 XtAnswer xt_tos(const XtBytes& b, const NftPkt& pkt) {
   const auto i = xt_info<xt_tos_match_info>(b);
-  const std::uint8_t tos = Ipv4View(pkt.skb.network()).tos();
+  const std::uint8_t tos = dsfield(pkt);
   return answer_of(((tos & i.tos_mask) == i.tos_value) != (i.invert != 0));
 }
 
@@ -244,24 +251,25 @@ struct XtMatchKind {
   std::size_t size;  // of its info
   XtAnswer (*match)(const XtBytes&, const NftPkt&);
   NftDepends depends;
+  bool ipv6 = false;  // also in a table of family ip6, else unknown there
 };
 constexpr auto kXtMatches = std::to_array<XtMatchKind>({
     {"addrtype", 1, sizeof(xt_addrtype_info_v1), xt_addrtype, NftDepends::flow},
-    {"comment", 0, 0, xt_comment, NftDepends::flow},
-    {"connmark", 1, sizeof(xt_connmark_mtinfo1), xt_connmark, NftDepends::state},
-    {"conntrack", 3, sizeof(xt_conntrack_mtinfo3), xt_conntrack, NftDepends::state},
-    {"dscp", 0, sizeof(xt_dscp_info), xt_dscp, NftDepends::flow},
+    {"comment", 0, 0, xt_comment, NftDepends::flow, true},
+    {"connmark", 1, sizeof(xt_connmark_mtinfo1), xt_connmark, NftDepends::state, true},
+    {"conntrack", 3, sizeof(xt_conntrack_mtinfo3), xt_conntrack, NftDepends::state, true},
+    {"dscp", 0, sizeof(xt_dscp_info), xt_dscp, NftDepends::flow, true},
     {"iprange", 1, sizeof(xt_iprange_mtinfo), xt_iprange, NftDepends::flow},
-    {"length", 0, sizeof(xt_length_info), xt_length, NftDepends::packet},
-    {"mark", 1, sizeof(xt_mark_mtinfo1), xt_mark, NftDepends::flow},
-    {"multiport", 1, sizeof(xt_multiport_v1), xt_multiport, NftDepends::flow},
-    {"owner", 1, sizeof(xt_owner_match_info), xt_owner, NftDepends::flow},
+    {"length", 0, sizeof(xt_length_info), xt_length, NftDepends::packet, true},
+    {"mark", 1, sizeof(xt_mark_mtinfo1), xt_mark, NftDepends::flow, true},
+    {"multiport", 1, sizeof(xt_multiport_v1), xt_multiport, NftDepends::flow, true},
+    {"owner", 1, sizeof(xt_owner_match_info), xt_owner, NftDepends::flow, true},
     {"pkttype", 0, sizeof(xt_pkttype_info), xt_pkttype, NftDepends::flow},
-    {"state", 0, sizeof(xt_state_info), xt_state, NftDepends::state},
-    {"statistic", 0, sizeof(xt_statistic_info), xt_statistic, NftDepends::state},
-    {"tos", 1, sizeof(xt_tos_match_info), xt_tos, NftDepends::flow},
+    {"state", 0, sizeof(xt_state_info), xt_state, NftDepends::state, true},
+    {"statistic", 0, sizeof(xt_statistic_info), xt_statistic, NftDepends::state, true},
+    {"tos", 1, sizeof(xt_tos_match_info), xt_tos, NftDepends::flow, true},
     {"ttl", 0, 2, xt_ttl, NftDepends::flow},
-    {"udp", 0, sizeof(struct xt_udp), xt_udp_ports, NftDepends::flow},
+    {"udp", 0, sizeof(struct xt_udp), xt_udp_ports, NftDepends::flow, true},
 });
 
 class XtMatch final : public NfExpr {
@@ -301,7 +309,7 @@ Result<void> make_nft_match(NftCompiler& c, Bytes data) {
   for (const XtMatchKind& k : kXtMatches) {
     if (k.name != name || k.revision != revision) continue;
     if (!info || info->size() < k.size) return fail(fmt::format("the match {} is cut short", name));
-    c.emplace<XtMatch>(k, *info);
+    c.emplace<XtMatch>(k, *info).ipv4_only = !k.ipv6;
     return {};
   }
   return fail(fmt::format("the match {} rev {} is not implemented", name, revision));
