@@ -27,6 +27,7 @@
 
 #include "base/whole_file.h"
 #include "cli/command.h"
+#include "cli/run_records.h"
 #include "explain/flow_question.h"
 #include "observe/stat.h"
 #include "observe/stat_file.h"
@@ -128,6 +129,7 @@ struct RunWords {
   std::string stat;
   std::string trace;
   std::string pcap;
+  std::string record;
   bool why = false;
   bool strict = false;
   bool no_bulk = false;
@@ -266,10 +268,13 @@ Result<void> join_captures(const std::string& path) {
 
 // Waits for the program and gathers what its processes tell. Answers wait()'s status.
 // `txpath stat` is shown what they have told so far.
-int watch_program(pid_t child, RunSegment& segment, Reports& reports) {
+int watch_program(pid_t child, RunSegment& segment, Reports& reports, RunRecords& records) {
   StatFile shown;
   int beats = 0;
-  const auto take = [&](std::string_view text) { reports.take(text); };
+  const auto take = [&](std::string_view text) {
+    records.take(text);
+    reports.take(text);
+  };
   sigset_t waited;
   ::sigemptyset(&waited);
   ::sigaddset(&waited, SIGCHLD);
@@ -282,23 +287,32 @@ int watch_program(pid_t child, RunSegment& segment, Reports& reports) {
     segment.collect(false, take);
     if (++beats % 5 != 0) continue;
     Reports now = reports;
-    segment.look([&](std::string_view text) { now.take(text); });
+    segment.look([&](std::string_view text) {
+      records.take(text);
+      now.take(text);
+    });
     if (now.any()) shown.publish(now.stat(), "run");
   }
   segment.collect(true, take);
   return status;
 }
 
-int tell_run(const RunWords& w, const Reports& reports) {
+int tell_run(const RunWords& w, const Reports& reports, const RunRecords& records,
+             Recorder* recorder) {
   if (const std::string traces = reports.traces(); !traces.empty())
     fmt::print(stderr, "{}", traces);
   if (w.why) {
     const std::string why = reports.why();
-    fmt::print(stderr, "{}", why.empty() ? "no UDP datagram was sent through libc\n" : why);
+    fmt::print(stderr, "{}{}", why.empty() ? "no UDP datagram was sent through libc\n" : why,
+               records.failures());
   }
   if (!w.pcap.empty())
     if (auto done = join_captures(fs::absolute(w.pcap).string()); !done)
       return complain(fmt::format("run: --pcap {}: {}", w.pcap, done.error().what));
+  if (recorder != nullptr) {
+    if (auto done = recorder->close(); !done) return complain("run: --record " + done.error().what);
+    if (recorder->lost() != 0) warn(fmt::format("--record: {} records are lost", recorder->lost()));
+  }
   if (!w.stat.empty())
     if (auto done = write_whole_file(
             w.stat, reports.stat().dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -328,6 +342,9 @@ int run(const Arguments& arguments) {
   app.add_option("--trace", w.trace, "traces the first N datagrams of each process")
       ->option_text("N");
   app.add_option("--pcap", w.pcap, "writes every frame there")->option_text("OUT.pcapng");
+  app.add_option("--record", w.record,
+                 "keeps drops, failed calls and traces in this store, for txpath query")
+      ->option_text("FILE");
   app.add_flag("--why", w.why, "tells of each socket whether it was accelerated, and why not");
   app.add_flag("--strict", w.strict, "a datagram that only the kernel can send fails: EOPNOTSUPP");
   app.add_flag("--no-bulk", w.no_bulk, "async: never one segmentation frame for several datagrams");
@@ -352,6 +369,12 @@ int run(const Arguments& arguments) {
     if (w.strict) return complain("run: a capability is missing: " + grant_advice());
     warn(fmt::format("{} runs unaccelerated: a capability is missing: {}", program[0],
                      grant_advice()));
+  }
+  std::unique_ptr<Recorder> recorder;
+  if (!w.record.empty()) {
+    auto opened = Recorder::open(w.record);
+    if (!opened) return complain("run: --record " + opened.error().what);
+    recorder = std::move(*opened);
   }
   auto segment = RunSegment::create();
   if (!segment) return complain("run: " + segment.error().what);
@@ -391,8 +414,9 @@ int run(const Arguments& arguments) {
   for (const int signal : {SIGINT, SIGQUIT}) ::sigaction(signal, &action, nullptr);
 
   Reports reports;
-  const int status = watch_program(child, *segment, reports);
-  const int told = tell_run(w, reports);
+  RunRecords records(recorder.get());
+  const int status = watch_program(child, *segment, reports, records);
+  const int told = tell_run(w, reports, records, recorder.get());
   if (WIFSIGNALED(status)) {
     // Ends as the program did, but for a core of its own.
     const int signal = WTERMSIG(status);

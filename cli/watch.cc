@@ -13,8 +13,10 @@
 #include "cli/command.h"
 #include "dev/link.h"
 #include "explain/flow_question.h"
+#include "records/recorder.h"
 #include "tap/pcapng_writer.h"
 #include "watch/report.h"
+#include "watch/sink.h"
 
 namespace txp::cli {
 namespace {
@@ -27,7 +29,8 @@ It is run in the kernel, on a packet's first 128 bytes. Ends by itself after --s
 struct WatchWords {
   std::vector<std::string> filter;
   std::vector<std::string> stages;
-  std::string netns, dev, mark, pcap;
+  std::vector<std::string> trace_to;
+  std::string netns, dev, mark, pcap, record;
   std::uint32_t pid = 0;
   double seconds = 0, interval = 1;
   bool json = false, count = false, drops = false, latency = false, drop_only = false;
@@ -69,7 +72,8 @@ Result<WatchOptions> watch_options_of(const WatchWords& w) {
   o.latency = w.latency;
   o.counts = w.count || w.drops;
   o.drops_only = w.drop_only || (w.drops && !w.count);
-  o.events = !(w.count || w.drops || w.latency) || !w.pcap.empty();
+  o.events = !(w.count || w.drops || w.latency) || !w.pcap.empty() || !w.trace_to.empty() ||
+             !w.record.empty();
   o.frames = !w.pcap.empty();
   return o;
 }
@@ -81,10 +85,48 @@ std::int64_t wall_offset() {
   return (wall.tv_sec - mono.tv_sec) * kSecond + (wall.tv_nsec - mono.tv_nsec);
 }
 
+// What is written beside the terminal.
+struct WatchFiles {
+  std::shared_ptr<PcapngWriter> pcap;
+  std::unique_ptr<Recorder> recorder;
+  std::vector<std::unique_ptr<WatchSink>> sinks;
+
+  Result<void> open(const WatchWords& w) {
+    if (!w.pcap.empty()) {
+      auto opened = PcapngWriter::open(w.pcap);
+      if (!opened) return fail("--pcap " + opened.error().what);
+      pcap = std::move(*opened);
+    }
+    for (const std::string& path : w.trace_to) {
+      auto sink = make_watch_sink(path);
+      if (!sink) return fail("--trace-to " + sink.error().what);
+      sinks.push_back(std::move(*sink));
+    }
+    if (!w.record.empty()) {
+      auto opened = Recorder::open(w.record);
+      if (!opened) return fail("--record " + opened.error().what);
+      recorder = std::move(*opened);
+      sinks.push_back(make_watch_recorder(*recorder));
+    }
+    return {};
+  }
+  // Errors: of all of them the first.
+  Result<void> close() {
+    Result<void> result;
+    const auto note = [&](std::string_view option, const Result<void>& closed) {
+      if (!closed && result) result = fail(fmt::format("{} {}", option, closed.error().what));
+    };
+    if (pcap) note("--pcap", pcap->close());
+    for (const auto& sink : sinks) note("--trace-to", sink->close());
+    if (recorder) note("--record", recorder->close());
+    return result;
+  }
+};
+
 class Watcher {
  public:
-  Watcher(Watch& watch, const WatchWords& words, std::shared_ptr<PcapngWriter> pcap)
-      : watch_(watch), words_(words), pcap_(std::move(pcap)), offset_(wall_offset()) {}
+  Watcher(Watch& watch, const WatchWords& words, WatchFiles& files)
+      : watch_(watch), words_(words), files_(files), offset_(wall_offset()) {}
 
   int run() {
     const Clock clock = Clock::monotonic();
@@ -115,16 +157,19 @@ class Watcher {
   }
 
  private:
+  // Whether events are printed: where no file was named for them.
+  bool lines() const { return !totals() && files_.sinks.empty(); }
   bool totals() const { return words_.count || words_.drops || words_.latency; }
 
   void tell(const WatchEvent& e) {
-    if (!e.frame.empty() && pcap_) {
+    for (const auto& sink : files_.sinks) sink->write(e, static_cast<Nanos>(e.raw->t) + offset_);
+    if (!e.frame.empty() && files_.pcap) {
       Link dev;
       dev.name = std::string(e.raw->dev, ::strnlen(e.raw->dev, sizeof e.raw->dev));
       dev.ifindex = static_cast<int>(e.raw->ifindex);
-      pcap_->packet(dev, static_cast<Nanos>(e.raw->t) + offset_, e.frame, true);
+      files_.pcap->packet(dev, static_cast<Nanos>(e.raw->t) + offset_, e.frame, true);
     }
-    if (totals()) return;
+    if (!lines()) return;
     out_ += words_.json ? watch_event_json(e).dump() + "\n" : watch_event_text(e, offset_);
   }
 
@@ -135,11 +180,14 @@ class Watcher {
   }
 
   void tell_lost() {
-    if (totals()) return;
     const std::uint64_t lost = watch_.lost();
     if (lost == lost_) return;
-    out_ += words_.json ? fmt::format("{{\"lost\":{}}}\n", lost - lost_)
-                        : fmt::format("lost {} events\n", lost - lost_);
+    if (files_.recorder) files_.recorder->lose(static_cast<std::int64_t>(lost - lost_));
+    if (!files_.sinks.empty())
+      warn(fmt::format("watch: {} events are lost", lost - lost_));
+    else if (lines())
+      out_ += words_.json ? fmt::format("{{\"lost\":{}}}\n", lost - lost_)
+                          : fmt::format("lost {} events\n", lost - lost_);
     lost_ = lost;
     flush();
   }
@@ -158,7 +206,7 @@ class Watcher {
 
   Watch& watch_;
   const WatchWords& words_;
-  const std::shared_ptr<PcapngWriter> pcap_;
+  WatchFiles& files_;
   const Nanos offset_;
   std::string out_;
   std::uint64_t lost_ = 0;
@@ -190,25 +238,29 @@ int watch(const Arguments& arguments) {
   app.add_flag("--drop-only", w.drop_only, "only lines of drops");
   app.add_option("--pcap", w.pcap, "writes the frames that drivers got there")
       ->option_text("OUT.pcapng");
+  app.add_option("--trace-to", w.trace_to,
+                 "writes each event there, by the name's end: .jsonl, .json for Perfetto, .pcapng, "
+                 "else text")
+      ->option_text("FILE")
+      ->allow_extra_args(false);
+  app.add_option("--record", w.record,
+                 "keeps drops and failed calls in this store, for txpath query")
+      ->option_text("FILE");
   app.add_flag("-j,--json", w.json, "JSON: one object a line");
   app.footer(std::string(kFooter));
   if (const auto code = parse(app, arguments)) return *code;
   const auto options = watch_options_of(w);
   if (!options) return complain("watch: " + options.error().what);
-  std::shared_ptr<PcapngWriter> pcap;
-  if (!w.pcap.empty()) {
-    auto opened = PcapngWriter::open(w.pcap);
-    if (!opened) return complain(fmt::format("watch: --pcap {}", opened.error().what));
-    pcap = std::move(*opened);
-  }
+  WatchFiles files;
+  if (auto opened = files.open(w); !opened) return complain("watch: " + opened.error().what);
   catch_stop_of_watch();
   auto watch = Watch::open(*options);
   if (!watch) return complain("watch: " + watch.error().what);
-  const int code = Watcher(**watch, w, pcap).run();
+  const int code = Watcher(**watch, w, files).run();
   watch->reset();  // detached before the last word
-  if (pcap)
-    if (auto closed = pcap->close(); !closed)
-      return complain(fmt::format("watch: --pcap {}: {}", w.pcap, closed.error().what));
+  if (auto closed = files.close(); !closed) return complain("watch: " + closed.error().what);
+  if (files.recorder && files.recorder->lost() != 0)
+    warn(fmt::format("--record: {} records are lost", files.recorder->lost()));
   return code;
 }
 

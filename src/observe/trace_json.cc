@@ -39,7 +39,7 @@ Json flow_json(const TraceFlow& f) {
 
 }  // namespace
 
-Json trace_packet_json(const TracedPacket& p) {
+Json trace_events_json(const TracedPacket& p) {
   Json events = Json::array();
   for (const TraceEvent& e : p.events)
     events.push_back(Json{{"ns", e.since},
@@ -48,11 +48,15 @@ Json trace_packet_json(const TracedPacket& p) {
                           {"result", e.result},
                           {"reason", reason_json(e)},
                           {"by", objects_json(e)}});
+  return events;
+}
+
+Json trace_packet_json(const TracedPacket& p) {
   return Json{{"packet", p.number},
               {"at", p.wall / kMillisecond},
               {"flow", flow_text(p.flow)},
               {"errno", errno_json(p.error)},
-              {"events", std::move(events)}};
+              {"events", trace_events_json(p)}};
 }
 
 std::string trace_json_lines(const TracedPacket& p) {

@@ -14,5 +14,7 @@ std::string event_words(const TraceEvent& event);
 // One object: "packet", "at" (ms since the epoch), "flow", "errno", "events" with "ns" since the
 // call began, "stage", "len", "result", "reason", "by" in words.
 Json trace_packet_json(const TracedPacket& packet);
+// Its "events" alone.
+Json trace_events_json(const TracedPacket& packet);
 
 }  // namespace txp

@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::size_t kRecent = 32;      // traces that the stat report shows
 constexpr std::size_t kWaiting = 4096;   // traces whose packets wait; no more are begun then
-constexpr std::size_t kHeaders = 128;    // bytes of a packet for the flow and the filter
 constexpr std::size_t kWhole = 1 << 18;  // bytes of a packet for a capture
 
 std::span<const std::uint8_t> network(const TraceBytes& b) {
@@ -65,6 +64,13 @@ std::vector<TraceEvent> events_of(const Net& net, const Trace& trace) {
 
 }  // namespace
 
+TracedPacket traced_packet(const Net& net, const Trace& trace) {
+  TracedPacket packet;
+  packet.events = events_of(net, trace);
+  learn_flow(packet.events, packet.flow);
+  return packet;
+}
+
 bool TracedPacket::lost() const {
   return error != 0 || std::ranges::any_of(events, [](const TraceEvent& e) { return !!e.reason; });
 }
@@ -110,7 +116,7 @@ Trace* TraceLog::begin(Cpu& cpu) {
   cpu.trace_skip = selection_.one_in - 1;
   const std::lock_guard guard(mutex_);
   if (closed_ || entries_.size() >= kWaiting) return nullptr;
-  return &entries_.emplace_back(net_.clock, ++begun_, whole_ ? kWhole : kHeaders).trace;
+  return &entries_.emplace_back(net_.clock, ++begun_, whole_ ? kWhole : kFlowBytes).trace;
 }
 
 void TraceLog::end(Trace& trace, const Sock& sk, const MsgHdr& msg, int error) {

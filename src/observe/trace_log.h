@@ -68,6 +68,10 @@ class TraceSink {
 // chrome://tracing; .pcapng is for Wireshark; any other has a line an event. The file appears whole
 // when it is closed.
 [[nodiscard]] Result<std::unique_ptr<TraceSink>> make_trace_sink(const std::string& path);
+// The story in words, its flow as the last packet shows it; the caller fills in number and time. A
+// trace that kept no bytes (Trace::keep_bytes(kFlowBytes)) shows no flow. Takes an RcuReader.
+TracedPacket traced_packet(const Net& net, const Trace& trace);
+inline constexpr std::size_t kFlowBytes = 128;
 // The forms, each into what `write` takes.
 std::string trace_text(const TracedPacket& packet);
 std::string trace_json_lines(const TracedPacket& packet);

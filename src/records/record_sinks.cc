@@ -64,7 +64,7 @@ Record record_of(const TracedPacket& p) {
     if (pass != e.by.end()) r.change = object_line(*pass);
   }
   if (p.error != 0 && r.stage.empty() && !p.events.empty()) r.stage = name(p.events.back().stage);
-  r.trace = trace_packet_json(p)["events"].dump(-1, ' ', false, Json::error_handler_t::replace);
+  r.trace = trace_events_json(p).dump(-1, ' ', false, Json::error_handler_t::replace);
   return r;
 }
 

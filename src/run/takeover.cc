@@ -14,9 +14,12 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "explain/trace_text.h"
 #include "observe/trace.h"
+#include "observe/trace_json.h"
+#include "observe/trace_log.h"
 #include "run/takeover_entry.h"
 #include "socket/sock.h"
 
@@ -248,10 +251,13 @@ Takeover::Outcome Takeover::try_engine(Entry& e, int fd, const SendCall& call) {
   msg.control = {static_cast<const std::uint8_t*>(call.control), call.controllen};
   msg.flags = call.flags | MSG_DONTWAIT;
   Trace* trace = nullptr;
+  Nanos began = 0;
   if (traced_.load(std::memory_order_relaxed) < options_.trace) {
     const std::lock_guard guard(trace_mutex_);
     traces_.push_back(std::make_unique<Trace>(engine->net.clock));
+    traces_.back()->keep_bytes(kFlowBytes);
     msg.trace = trace = traces_.back().get();
+    began = engine->net.clock.wall();
     ++traced_;
   }
   SockResult<std::size_t> sent = err(EINVAL);
@@ -266,6 +272,14 @@ Takeover::Outcome Takeover::try_engine(Entry& e, int fd, const SendCall& call) {
     const std::lock_guard guard(trace_mutex_);
     std::size_t from = 0;
     trace_text_.push_back(trace_lines(engine->net, *trace, traces_.size(), from));
+    TracedPacket story = traced_packet(engine->net, *trace);
+    stories_.push_back(Json{{"at", began},
+                            {"src", story.flow.src.str()},
+                            {"sport", story.flow.sport},
+                            {"dst", story.flow.dst.str()},
+                            {"dport", story.flow.dport},
+                            {"errno", sent ? Json(nullptr) : Json(sent.error().name())},
+                            {"events", trace_events_json(story)}});
   }
   if (sent) {
     if (options_.doorbell == Doorbell::sync) (void)engine->settle(kPatience);
@@ -329,12 +343,48 @@ void Takeover::note(Entry& e, Fallback why, std::string object) {
 void Takeover::kernel_sent(const Answer& answer, const SendCall& call, bool succeeded) {
   if (answer.entry == nullptr) return;
   auto& e = *static_cast<Entry*>(answer.entry);
+  if (!succeeded) note_failure(e, call, errno);
   if (succeeded) {
     e.corked.store((call.flags & MSG_MORE) != 0, std::memory_order_relaxed);
     e.kernel_busy.store(true, std::memory_order_relaxed);
     e.kernel.fetch_add(1, std::memory_order_relaxed);
     kernel_.fetch_add(1, std::memory_order_relaxed);
     fallbacks_[static_cast<std::size_t>(answer.why)].fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void Takeover::note_failure(const Entry& e, const SendCall& call, int error) {
+  if (error == EAGAIN || error == EINTR || inside) return;
+  const InsideEngine guard;
+  constexpr std::size_t kKinds = 64;
+  FailedTo key{error, {}, 0};
+  sockaddr_in6 six;
+  if (const auto to = destination(call); to && *to) {
+    key.dst = (*to)->addr.str();
+    key.dport = (*to)->port;
+  } else if (call.name != nullptr && call.namelen >= sizeof six) {
+    std::memcpy(&six, call.name, sizeof six);
+    char text[INET6_ADDRSTRLEN];
+    if (six.sin6_family != AF_INET6 ||
+        ::inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof text) == nullptr)
+      return;
+    key.dst = text;
+    key.dport = ntohs(six.sin6_port);
+  } else if (to) {
+    const RcuReader reader;
+    const Shadow* s = e.shadow.load(std::memory_order_acquire);
+    if (s == nullptr || !s->k.connected) return;
+    key.dst = s->k.peer.str();
+    key.dport = s->k.peer_port;
+  }
+  std::size_t len = 0;
+  for (std::size_t i = 0; i < call.iovlen && i < kIovMax; ++i) len += call.iov[i].iov_len;
+  try {
+    const std::lock_guard lock(failures_mutex_);
+    if (failures_.size() >= kKinds && !failures_.contains(key)) return;
+    FailedHow& how = failures_[key];
+    if (how.times++ == 0) how.len = len;
+  } catch (const std::bad_alloc&) {  // the program goes on; one failure is not told
   }
 }
 

@@ -29,6 +29,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -75,6 +76,7 @@ class Takeover {
   };
   Answer send(int fd, const SendCall& call);
   // The kernel made the call that send() left to it; `sent` is what it answered.
+  // errno is the call's still, where it failed.
   void kernel_sent(const Answer& answer, const SendCall& call, bool succeeded);
   void created(int fd);  // a descriptor that may be a UDP socket: socket(), dup(), recvmsg()
   void saw_udp() { has_udp_.store(true, std::memory_order_relaxed); }
@@ -119,6 +121,8 @@ class Takeover {
   bool bind_now(Entry& e, int fd, RunEngine& engine, Nanos coarse);
   void forget(Entry& e);
   void keep_history(Entry& e);
+  void note_failure(const Entry& e, const SendCall& call, int error);
+  Json failures();
   void tell_report(bool last);
   Json report();
 
@@ -142,9 +146,23 @@ class Takeover {
   std::mutex history_mutex_;
   std::vector<Json> history_;  // sockets that were closed
   std::uint64_t history_lost_ = 0;
+  // Calls that failed, by errno and where to; the kernel said so.
+  struct FailedTo {
+    int error = 0;
+    std::string dst;
+    std::uint16_t dport = 0;
+    auto operator<=>(const FailedTo&) const = default;
+  };
+  struct FailedHow {
+    std::uint64_t times = 0;
+    std::size_t len = 0;  // of the first
+  };
+  std::mutex failures_mutex_;
+  std::map<FailedTo, FailedHow> failures_;
   std::mutex trace_mutex_;
   std::vector<std::unique_ptr<Trace>> traces_;  // a packet may hold its trace for long
   std::vector<std::string> trace_text_;
+  std::vector<Json> stories_;  // the same, for a store of records
   std::atomic<std::uint64_t> traced_{0};
   std::mutex report_mutex_;
 };

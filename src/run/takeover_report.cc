@@ -45,6 +45,18 @@ void Takeover::keep_history(Entry& e) {
     history_.push_back(socket_json(e.fd, e.label, e.taken, e.kernel, e.first_why, e.first_object));
 }
 
+Json Takeover::failures() {
+  const std::lock_guard guard(failures_mutex_);
+  Json all = Json::array();
+  for (const auto& [to, how] : failures_)
+    all.push_back(Json{{"errno", to.error},
+                       {"dst", to.dst},
+                       {"dport", to.dport},
+                       {"len", how.len},
+                       {"times", how.times}});
+  return all;
+}
+
 Json Takeover::report() {
   Json j = Json::object();
   RunEngine* engine = engine_.load(std::memory_order_acquire);
@@ -63,16 +75,20 @@ Json Takeover::report() {
   Json devices = Json::array();
   Json warnings = Json::array();
   Json trace = Json::array();
+  Json stories = Json::array();
   if (engine != nullptr) {
     for (const RunDevices::Told& d : engine->devices.told())
       devices.push_back(Json{{"dev", d.dev}, {"kind", d.kind}, {"why", d.why}});
     for (const std::string& w : engine->warnings()) warnings.push_back(w);
     const std::lock_guard guard(trace_mutex_);
     for (const std::string& lines : trace_text_) trace.push_back(lines);
+    for (const Json& s : stories_) stories.push_back(s);
   }
   run["devices"] = std::move(devices);
   run["warnings"] = std::move(warnings);
   run["trace"] = std::move(trace);
+  run["stories"] = std::move(stories);
+  if (Json failed = failures(); !failed.empty()) run["failures"] = std::move(failed);
   {
     const std::lock_guard guard(history_mutex_);
     run["sockets"] = history_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tap/pcapng_writer.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -108,7 +109,7 @@ void PcapngWriter::packet(const Link& dev, Nanos wall, Part bytes, const About& 
   const auto stamp = static_cast<std::uint64_t>(wall);
   const std::uint32_t head[5] = {
       interface(dev), static_cast<std::uint32_t>(stamp >> 32), static_cast<std::uint32_t>(stamp),
-      static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(size)};
+      static_cast<std::uint32_t>(size), static_cast<std::uint32_t>(std::max(size, about.len))};
   std::uint8_t head_bytes[sizeof head];
   std::memcpy(head_bytes, head, sizeof head);
   tail_.assign(padding(size), 0);

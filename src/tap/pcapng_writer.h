@@ -34,6 +34,7 @@ class PcapngWriter {
   struct About {
     bool outgoing = true;
     std::uint64_t id = 0;  // epb_packetid: the same packet in several places; 0: none
+    std::size_t len = 0;   // of the whole packet, where `bytes` are its first
     std::string comment{};
   };
   // A frame on `dev` at `wall` ns since the epoch.

@@ -60,16 +60,6 @@ std::string_view c_string(const char* text, std::size_t room) {
   return {text, ::strnlen(text, room)};
 }
 
-std::optional<WatchFlow> flow_of(const txp_watch_event& e) {
-  auto flow = read_flow({e.hdr, std::min<std::size_t>(e.hdr_len, sizeof e.hdr)});
-  // A socket that is not connected knows no destination.
-  if (flow && flow->dst == "0.0.0.0" && flow->dport == 0) {
-    flow->dst.clear();
-    flow->dport.reset();
-  }
-  return flow;
-}
-
 template <typename T>
 Json or_null(const std::optional<T>& v) {
   return v ? Json(*v) : Json(nullptr);
@@ -110,11 +100,26 @@ Json device_json(const WatchTotals::Device& d) {
 
 }  // namespace
 
+std::optional<WatchFlow> watch_flow(const txp_watch_event& e) {
+  auto flow = read_flow({e.hdr, std::min<std::size_t>(e.hdr_len, sizeof e.hdr)});
+  // A socket that is not connected knows no destination.
+  if (flow && flow->dst == "0.0.0.0" && flow->dport == 0) {
+    flow->dst.clear();
+    flow->dport.reset();
+  }
+  return flow;
+}
+
+std::string watch_word(const txp_watch_event& e) {
+  const auto s = said(e);
+  return s ? fmt::format("{} {}", s->key, s->word) : std::string();
+}
+
 Json watch_event_json(const WatchEvent& e) {
   const txp_watch_event& r = *e.raw;
   const auto or_nothing = [](const std::string& s) { return s.empty() ? Json(nullptr) : Json(s); };
   Json flow = nullptr;
-  if (const auto f = flow_of(r)) {
+  if (const auto f = watch_flow(r)) {
     flow = {{"proto", f->proto},
             {"src", f->src},
             {"sport", or_null(f->sport)},
@@ -161,7 +166,7 @@ std::string watch_event_text(const WatchEvent& e, std::int64_t wall_offset) {
                                                                    : "?");
   if (r.packet != 0) line += fmt::format(" #{:x}", r.packet);
   if (const auto dev = c_string(r.dev, sizeof r.dev); !dev.empty()) line += fmt::format(" {}", dev);
-  if (const auto f = flow_of(r)) line += " " + flow_text(*f);
+  if (const auto f = watch_flow(r)) line += " " + flow_text(*f);
   if (r.len != 0) line += fmt::format(" len {}", r.len);
   if (r.mark != 0) line += fmt::format(" mark {:#x}", r.mark);
   if (r.point == TXP_POINT_fib_table_lookup) line += fmt::format(" table {}", r.queue);

@@ -5,9 +5,14 @@
 #include <string>
 
 #include "observe/stat.h"
+#include "watch/flow.h"
 #include "watch/watch.h"
 
 namespace txp {
+
+// Whose packet or socket it is. What the event says beside: "error ENETUNREACH"; "": nothing.
+std::optional<WatchFlow> watch_flow(const txp_watch_event& e);
+std::string watch_word(const txp_watch_event& e);
 
 // One object, without a newline; the keys are the command line's contract.
 Json watch_event_json(const WatchEvent& e);
