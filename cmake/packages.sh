@@ -18,6 +18,9 @@ packages_run="bind9-dnsutils dnsperf iperf3 knot knot-dnsutils socat traceroute 
 # The others that it knows: apt-get install them to have them tested.
 # shellcheck disable=SC2034
 packages_run_more="chrony nodejs ngtcp2-client ngtcp2-server openssl sockperf"
+# tests/records/ runs a real ClickHouse where there is one: apt-get install it to have it tested.
+# shellcheck disable=SC2034
+packages_records_more="clickhouse-server"
 # The whole ./check.
 packages_full="clang-19 libclang-rt-19-dev clang-tidy-19 libbenchmark-dev liblwip-dev tshark
   chromium dpkg-dev groff-base"

@@ -59,6 +59,21 @@ class Records(unittest.TestCase):
         self.assertRegex(story, r"(?m)^ +\d+\.\d us  nf_hook\(LOCAL_OUT\) +128 B  drop NETFILTER_DROP  \[nft-rule")
         self.assertEqual(self.query("errno EPERM by errno").out.split(), ["count", "records", "errno", "1", "1", "EPERM"])
 
+    def test_a_programs_failed_calls_have_their_cause(self):
+        lab.sh("ip netns exec near nft 'add table inet f; add chain inet f o { type filter hook output "
+               "priority 0; }; add rule inet f o udp dport 53 drop'")
+        program = ("import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+                   "for i in range(3):\n  try: s.sendto(b'x', ('%s', 53))\n  except OSError: pass" % lab.FAR)
+        done = lab.txpath(["run", "--why", "--record", self.store, "--", "python3", "-c", program])
+        if "unaccelerated" in done.err:
+            self.skipTest(done.err)
+        self.assertRegex(done.err, r"(?m)^failed: udp .* > 10\.77\.0\.2:53, 1 bytes, 3 times: EPERM at "
+                                   r"nf_hook\(LOCAL_OUT\).*; to let it pass: nft delete rule inet f o handle 2$")
+        failures = self.rows("failure")
+        self.assertEqual({(f["command"], f["errno"], f["change"]) for f in failures},
+                         {("python3", "EPERM", "nft delete rule inet f o handle 2")})
+        self.assertEqual(sum(f["count"] for f in failures), 3)
+
     def test_what_is_no_store_is_told_in_one_line(self):
         def refused(words, why):
             done = lab.txpath(words.split(), netns=None)

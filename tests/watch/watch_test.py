@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import unittest
 
 import lab
@@ -51,6 +52,35 @@ class Watch(unittest.TestCase):
             "ns": {"p50": None, "p99": None}})
         self.assertEqual(t["stages"]["ip_route_output_flow"]["packets"], N + 2)
         self.assertIn("udp_send_skb", t["unseen"] + list(t["stages"]))
+
+    def test_files_and_records_tell_what_lines_tell(self):
+        lab.sh("ip netns exec near nft 'add table inet f; add chain inet f o { type filter hook output "
+               "priority 0; }; add rule inet f o udp dport 53 drop'")
+        with tempfile.TemporaryDirectory() as folder:
+            names = {end: os.path.join(folder, "w." + end) for end in ("json", "jsonl", "pcapng", "db")}
+            with Watching(f"--pid {os.getpid()} --trace-to {names['json']} --trace-to {names['jsonl']} "
+                          f"--trace-to {names['pcapng']} --record {names['db']}") as w:
+                self.send(1, payload=b"z" * 3000)
+                with self.assertRaises(PermissionError):
+                    self.send(1, to=(lab.FAR, 53))
+            self.assertEqual((w.code, w.out, w.err), (0, "", ""))
+            with open(names["jsonl"]) as f:
+                lines = [json.loads(line) for line in f]
+            xmit = [o for o in lines if o["event"] == "net:net_dev_xmit"]
+            self.assertEqual(len({o["packet"] for o in xmit}), 1)  # three fragments of one datagram
+            self.assertEqual(len(xmit), 3)
+            with open(names["json"]) as f:
+                chrome = json.load(f)["traceEvents"]
+            self.assertEqual(len([e for e in chrome if e["name"] == "ndo_start_xmit" and e["ph"] == "i"]), 3)
+            self.assertEqual([e["args"]["reason"] for e in chrome if e.get("cat") == "drop"], ["NETFILTER_DROP"])
+            with open(names["pcapng"], "rb") as f:
+                self.assertIn(b"nf_hook(LOCAL_OUT): drop NETFILTER_DROP", f.read())
+            found = lab.txpath(["query", names["db"], "-j"], netns=None).out.splitlines()
+            drop, failure = [json.loads(line) for line in found]
+            self.assertEqual((drop["source"], drop["stage"], drop["reason"], drop["dport"]),
+                             ("kernel", "nf_hook(LOCAL_OUT)", "NETFILTER_DROP", 53))
+            self.assertEqual(drop["trace"][-1]["reason"], "NETFILTER_DROP")
+            self.assertEqual((failure["kind"], failure["errno"]), ("failure", "EPERM"))
 
     def test_other_namespaces_do_not_count(self):
         with Watching("--count -j --interval 99") as w:
