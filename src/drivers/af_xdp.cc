@@ -23,6 +23,7 @@
 
 #include "dev/netdevice.h"
 #include "drivers/bell.h"
+#include "drivers/packet_socket.h"
 #include "net.h"
 #include "observe/trace.h"
 #include "softirq/net_tx_action.h"
@@ -118,8 +119,9 @@ struct XdpQueue {
 
 class AfXdpDriver final : public Driver {
  public:
-  AfXdpDriver(const AfXdpOptions& options, std::vector<std::unique_ptr<XdpQueue>> queues)
-      : options_(options), queues_(std::move(queues)) {}
+  AfXdpDriver(const AfXdpOptions& options, std::vector<std::unique_ptr<XdpQueue>> queues,
+              std::unique_ptr<IcmpErrorReceiver> receiver)
+      : options_(options), queues_(std::move(queues)), receiver_(std::move(receiver)) {}
 
   ~AfXdpDriver() override {
     for (auto& q : queues_)
@@ -166,10 +168,12 @@ class AfXdpDriver final : public Driver {
     return NetdevTx::ok;
   }
 
+  int fd() const override { return receiver_ ? receiver_->fd() : -1; }
+
   // With a bell this is the doorbell: the caller's is the one thread that transmits. It takes no
   // lock, so that senders are not held up by it.
-  std::size_t poll(Net& net, NetDevice& dev, std::size_t) override {
-    std::size_t done = 0;
+  std::size_t poll(Net& net, NetDevice& dev, std::size_t budget) override {
+    std::size_t done = receiver_ ? receiver_->poll(net, dev, budget) : 0;
     for (std::size_t i = 0; i < queues_.size(); ++i) {
       XdpQueue& q = *queues_[i];
       const std::uint32_t before = q.waiting();
@@ -256,6 +260,7 @@ class AfXdpDriver final : public Driver {
 
   const AfXdpOptions options_;
   std::vector<std::unique_ptr<XdpQueue>> queues_;
+  const std::unique_ptr<IcmpErrorReceiver> receiver_;  // may be null
   std::atomic<std::uint64_t> doorbells_{0};
   std::atomic<std::uint64_t> busy_{0};
   std::atomic<std::uint64_t> errors_{0};
@@ -339,7 +344,14 @@ Result<std::unique_ptr<Driver>> make_af_xdp(const NetDevice& dev, const AfXdpOpt
     if (!q) return std::unexpected(q.error());
     queues.push_back(std::move(*q));
   }
-  return std::make_unique<AfXdpDriver>(options, std::move(queues));
+  std::unique_ptr<IcmpErrorReceiver> receiver;
+  if (options.hear_errors) {
+    const auto ifindex = static_cast<int>(::if_nametoindex(dev.name().c_str()));
+    auto opened = IcmpErrorReceiver::open(dev, ifindex, -1, options.min_fd);
+    if (!opened) return std::unexpected(opened.error());
+    receiver = std::move(*opened);
+  }
+  return std::make_unique<AfXdpDriver>(options, std::move(queues), std::move(receiver));
 }
 
 }  // namespace txp

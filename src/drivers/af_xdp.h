@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real interface of the same name, through AF_XDP sockets: one a transmit queue, for sending
-// only. No XDP program is loaded, and what comes in stays the kernel's.
+// only. No XDP program is loaded, and what comes in stays the kernel's, but for the ICMP errors that
+// a Net asks for (hear_errors).
 //
 // Frames are copied into memory that the kernel reads (the umem) and their descriptors put on a
 // ring; the doorbell is a sendto() without data. The kernel's discipline is passed by, as with
@@ -29,7 +30,9 @@ struct AfXdpOptions {
   // The card takes the frames out of our memory. Only where it is asked for: a queue in this mode
   // receives into the socket's memory too, so that the kernel would get nothing more from it.
   bool zero_copy = false;
-  int min_fd = 0;                   // the sockets' descriptors are at least this
+  bool hear_errors =
+      false;       // ICMP errors about UDP that come in reach the Net's sockets, by poll()
+  int min_fd = 0;  // the sockets' descriptors are at least this
   std::vector<int>* fds = nullptr;  // gets the descriptors
   // Not null: ndo_start_xmit() only queues and rings it; whoever hears it calls poll(), which
   // transmits.

@@ -33,10 +33,12 @@ constexpr Kind kKinds[] = {
     {"af_packet", false,
      [](Net&, const NetDevice& dev, std::string_view) -> Made { return make_af_packet(dev); }},
     {"af_xdp", false,
-     [](Net&, const NetDevice& dev, std::string_view) -> Made { return make_af_xdp(dev); }},
+     [](Net&, const NetDevice& dev, std::string_view) -> Made {
+       return make_af_xdp(dev, {.hear_errors = true});
+     }},
     {"af_xdp_zc", false,
      [](Net&, const NetDevice& dev, std::string_view) -> Made {
-       return make_af_xdp(dev, {.zero_copy = true});
+       return make_af_xdp(dev, {.zero_copy = true, .hear_errors = true});
      }},
     {"tap", true,
      [](Net&, const NetDevice&, std::string_view name) -> Made {

@@ -175,16 +175,24 @@ void NfConntrack::in(Net& net, Skb& skb) {
   ct->expires = now + ((ct->status.load() & kIpsSeenReply) != 0 ? kReplied : kUnreplied);
 }
 
-void NfConntrack::confirm(Net& net, Skb& skb) {
+bool NfConntrack::confirm(Net& net, Skb& skb) {
   NfConn* ct = skb.nfct;
-  if (ct == nullptr || (ct->status.load() & kIpsConfirmed) != 0) return;
+  if (ct == nullptr || (ct->status.load() & kIpsConfirmed) != 0) return true;
   // An ICMP error about a packet that did not go out makes no connection.
-  if (skb.ctinfo == CtInfo::established_reply || skb.ctinfo == CtInfo::related_reply) return;
+  if (skb.ctinfo == CtInfo::established_reply || skb.ctinfo == CtInfo::related_reply) return true;
+  const Nanos now = net.clock.now();
   const std::lock_guard guard(mutex_);
+  // nf_ct_resolve_clash(): the same connection, which another thread confirmed, is no clash.
+  bool is_reply = false;
+  if (const NfConn* other = find(ct->reply, now, is_reply);
+      other != nullptr && other != ct &&
+      (NfTuple(other->original) != ct->original || NfTuple(other->reply) != ct->reply))
+    return false;
   ct->status.fetch_or(kIpsConfirmed);
-  ct->expires = net.clock.now() + kUnreplied;
+  ct->expires = now + kUnreplied;
   for (const NfTuple& t : {NfTuple(ct->original), NfTuple(ct->reply)})
     if (by_tuple_.try_emplace(t, ct).second) nf_conn_get(ct);
+  return true;
 }
 
 bool NfConntrack::used(const NfTuple& reply, const NfConn* except, Nanos now) {

@@ -80,8 +80,8 @@ NftResult run_builtin(NftPkt& pkt, const NfHookOps& ops) {
   if (conntrack.mode.load() == CtMode::unknown) return {};
   if (ops.builtin == NfBuiltin::conntrack)
     conntrack.in(pkt.net, pkt.skb);
-  else
-    conntrack.confirm(pkt.net, pkt.skb);
+  else if (!conntrack.confirm(pkt.net, pkt.skb))
+    return {NftCode::drop};
   return {};
 }
 

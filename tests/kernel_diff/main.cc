@@ -247,8 +247,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--save", options.random.folder, "Where a random scenario that differs is written")
       ->capture_default_str();
-  app.add_flag("--rulesets", options.random.rulesets,
-               "Random scenarios with a random ruleset each");
+  const auto rolls = [&](Dice dice) { return [&options, dice] { options.random.dice = dice; }; };
+  app.add_flag_callback("--rulesets", rolls(Dice::rulesets),
+                        "Random scenarios with a random ruleset each");
+  app.add_flag_callback("--v6", rolls(Dice::ipv6), "Random scenarios over IPv6");
   app.add_flag("--text", options.text, "Print the random scenario of --seed instead of playing it");
   app.add_option("FILE", options.files, "Scenarios, or folders of them")->check(CLI::ExistingPath);
   CLI11_PARSE(app, argc, argv);
@@ -268,7 +270,7 @@ int main(int argc, char** argv) {
   }
   if (options.random.seed == 0) options.random.seed = static_cast<std::uint64_t>(time(nullptr));
   if (options.text) {
-    fmt::print("{}", random_scenario(options.random.seed, options.random.rulesets));
+    fmt::print("{}", random_scenario(options.random.seed, options.random.dice));
     return 0;
   }
   expand_folders(options.files);

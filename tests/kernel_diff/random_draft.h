@@ -48,5 +48,6 @@ void random_namespace(Draft& draft);
 void random_change(Draft& draft);
 // Sockets and what they do.
 void random_calls(Draft& draft);
+void random_ipv6(Draft& draft);
 
 }  // namespace txp::kdiff

@@ -116,7 +116,7 @@ class Worker {
   Tale play(std::uint64_t seed) {
     Tale tale;
     tale.seed = seed;
-    std::string text = random_scenario(seed, options_.rulesets);
+    std::string text = random_scenario(seed, options_.dice);
     Outcome o;
     for (;;) {
       const Result<Scenario> scenario = read(name(seed), text);

@@ -5,13 +5,15 @@
 #include <cstdint>
 #include <string>
 
+#include "kernel_diff/random_scenario.h"
+
 namespace txp::kdiff {
 
 struct RandomOptions {
-  std::uint64_t count = 0;                // scenarios
-  std::uint64_t seed = 0;                 // the first one's; the others count up from it
-  unsigned seconds = 0;                   // 0: until `count` are done
-  bool rulesets = false;                  // each with a random nf_tables ruleset
+  std::uint64_t count = 0;  // scenarios
+  std::uint64_t seed = 0;   // the first one's; the others count up from it
+  unsigned seconds = 0;     // 0: until `count` are done
+  Dice dice = Dice::ipv4;
   bool fly = false;                       // every send twice
   unsigned jobs = 1;                      // pairs of worlds at once
   unsigned a_lab_for = 100;               // scenarios that one pair of laboratories serves

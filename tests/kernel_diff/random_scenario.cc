@@ -39,8 +39,14 @@ void packets_for_rules(Draft& d) {
 
 }  // namespace
 
-std::string random_scenario(std::uint64_t seed, bool with_ruleset) {
+std::string random_scenario(std::uint64_t seed, Dice dice) {
   Draft draft(seed);
+  if (dice == Dice::ipv6) {
+    random_ipv6(draft);
+    return fmt::format("# Random, seed {}\nneed v6\nneed vc{}\n{}", seed,
+                       draft.multipath ? " net.ipv4.fib_multipath_hash_seed" : "", draft.text);
+  }
+  const bool with_ruleset = dice == Dice::rulesets;
   const bool plain = with_ruleset && draft.rnd.percent(70);
   if (plain)
     plain_namespace(draft);

@@ -10,6 +10,7 @@ namespace txp::kdiff {
 
 // What the commands refuse is not generated, so that every setup takes; what the engine does not
 // implement (docs/conformance.md) is left out, or the answer would be known beforehand.
-std::string random_scenario(std::uint64_t seed, bool with_ruleset = false);
+enum class Dice : std::uint8_t { ipv4, rulesets, ipv6 };
+std::string random_scenario(std::uint64_t seed, Dice dice);
 
 }  // namespace txp::kdiff

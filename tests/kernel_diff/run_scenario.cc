@@ -136,15 +136,18 @@ class Runner {
     }
   }
 
-  // `ip` commands that follow each other are one run of `ip -batch`.
-  bool batches(const Step& step) const {
+  // `ip` commands that follow each other are one run of `ip -batch`, `nft add` one of `nft -f`.
+  static bool batches(const Step& step, const std::string& command) {
     return step.verb == Verb::setup && step.repeat == 1 && !step.may_fail &&
-           step.words.size() > 2 && step.words[0] == "ip" && step.words[1][0] != '-';
+           step.words.size() > 2 && step.words[0] == command &&
+           (command == "nft" ? step.words[1] == "add" : step.words[1][0] != '-');
   }
   std::size_t last_of_batch(std::size_t first) const {
+    const Step& step = scenario_.steps[first];
+    const std::string command = step.words.empty() ? "" : step.words[0];
     std::size_t last = first;
-    if (!batches(scenario_.steps[first])) return first;
-    while (last + 1 < scenario_.steps.size() && batches(scenario_.steps[last + 1])) ++last;
+    if ((command != "ip" && command != "nft") || !batches(step, command)) return first;
+    while (last + 1 < scenario_.steps.size() && batches(scenario_.steps[last + 1], command)) ++last;
     return last;
   }
   void perform_batch(std::size_t first, std::size_t last) {
@@ -154,13 +157,16 @@ class Runner {
       for (std::size_t w = 1; w < words.size(); ++w)
         lines += fmt::format("{}{}", words[w], w + 1 == words.size() ? '\n' : ' ');
     }
-    const Result<void> done = lab_.in_sender({"ip", "-batch", "-"}, lines);
+    const bool nft = scenario_.steps[first].words[0] == "nft";
+    const Result<void> done = nft ? lab_.in_sender({"nft", "-f", "-"}, lines)
+                                  : lab_.in_sender({"ip", "-batch", "-"}, lines);
     if (done) return;
-    // "... Command failed -:2"
+    // "... Command failed -:2", "/dev/stdin:2:14-20: Error: ..."
     const std::string& what = done.error().what;
+    const std::string_view mark = nft ? "/dev/stdin:" : "-:";
     std::size_t line = 1;
-    if (const std::size_t at = what.rfind("-:"); at != std::string::npos)
-      line = std::strtoul(what.c_str() + at + 2, nullptr, 10);
+    if (const std::size_t at = nft ? what.find(mark) : what.rfind(mark); at != std::string::npos)
+      line = std::strtoul(what.c_str() + at + mark.size(), nullptr, 10);
     const std::size_t which = first + std::clamp<std::size_t>(line, 1, last - first + 1) - 1;
     record_.failed = fmt::format("line {}: {}", scenario_.steps[which].line, what);
   }
