@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The real interface of the same name, through AF_XDP sockets: one a transmit queue, for sending
-// only. No XDP program is loaded, and what comes in stays the kernel's, but for the ICMP errors that
-// a Net asks for (hear_errors).
+// only. No XDP program is loaded, and what comes in stays the kernel's, but for the ICMP errors
+// that a Net asks for (hear_errors).
 //
 // Frames are copied into memory that the kernel reads (the umem) and their descriptors put on a
 // ring; the doorbell is a sendto() without data. The kernel's discipline is passed by, as with

@@ -72,8 +72,8 @@ class NfConntrack {
 
   // nf_conntrack_in(): gives the packet its connection, a new one when there is none.
   void in(Net& net, Skb& skb);
-  // nf_conntrack_confirm(): a new connection whose first packet goes out joins the table. False: NAT
-  // gave it a way back that another connection has; the packet is dropped.
+  // nf_conntrack_confirm(): a new connection whose first packet goes out joins the table. False:
+  // NAT gave it a way back that another connection has; the packet is dropped.
   [[nodiscard]] bool confirm(Net& net, Skb& skb);
   // nf_nat_used_tuple(): another connection expects answers with this tuple.
   bool used(const NfTuple& reply, const NfConn* except, Nanos now);
