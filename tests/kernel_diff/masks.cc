@@ -153,6 +153,7 @@ bool Masker::apply6(FrameRecord& frame, const Ipv6Parts& p,
       return false;
     }
   }
+  if (p.proto == kIcmpv6) mask_icmp6(frame, p, sockets);
   if (p.frag != 0) {
     if (frag_call_ != frame.call) frag_ids_.clear();
     frag_call_ = frame.call;
@@ -179,10 +180,44 @@ bool Masker::apply6(FrameRecord& frame, const Ipv6Parts& p,
     frame.masks.emplace_back("ip6.flowlabel");
   }
   if (sender != nullptr && sender->drawn.contains(p.sport)) {
+    checks6_.emplace(p.sport, get16(frame.raw, p.udp + 6));
     set_udp_sport6(frame.masked, 0);
     frame.masks.emplace_back("udp.sport");
   }
   return true;
+}
+
+// The same of an ICMPv6 error: its quotation's drawn port and label, each against the ICMP
+// checksum. The UDP checksum follows only where it is the one that was on the wire.
+void Masker::mask_icmp6(FrameRecord& frame, const Ipv6Parts& p,
+                        const std::vector<SocketState>& sockets) const {
+  constexpr std::size_t kEthernet = 14;
+  const std::size_t icmp = p.transport;
+  const std::size_t quoted = icmp + 8;
+  if (frame.dev != "lo" || frame.raw.size() < quoted + 40 || (frame.raw[icmp] & 0x80U) != 0) return;
+  Bytes quotation(frame.raw.begin(), frame.raw.begin() + kEthernet);
+  quotation.insert(quotation.end(), frame.raw.begin() + static_cast<std::ptrdiff_t>(quoted),
+                   frame.raw.end());
+  const auto parts = ipv6_parts(quotation);
+  if (!parts || parts->udp == 0) return;
+  const std::size_t udp = quoted - kEthernet + parts->udp;
+  if (frame.raw.size() < udp + 8) return;
+  const auto sender = std::ranges::find_if(
+      sockets, [&](const SocketState& s) { return s.sends_from(parts->sport); });
+  if (sender == sockets.end()) return;
+  if (const std::uint32_t label = get32(frame.raw, quoted) & 0xfffff;
+      label != 0 && sender->auto_label) {
+    const auto high = static_cast<std::uint16_t>(get16(frame.raw, quoted) & 0xfff0U);
+    set_16(frame.masked, quoted, high, icmp + 2);
+    set_16(frame.masked, quoted + 2, 1, icmp + 2);
+    frame.masks.emplace_back("ip6.flowlabel");
+  }
+  if (!sender->drawn.contains(parts->sport)) return;
+  const std::uint16_t check = get16(frame.raw, udp + 6);
+  set_16(frame.masked, udp, 0, icmp + 2);
+  if (check != 0 && checks6_.contains({parts->sport, check}))
+    set_16(frame.masked, udp + 6, adjusted(check, parts->sport, 0), icmp + 2);
+  frame.masks.emplace_back("icmp6 quoted");
 }
 
 // The quotation's header checksum moves against its id, so that the ICMP checksum stays. Its UDP

@@ -72,6 +72,10 @@ inline constexpr std::array kMasks = std::to_array<Mask>({
      "the peer's MLD reports come by timers of their own"},
     {"ip6.flowlabel", "IPv6 frames of a socket with automatic flow labels",
      "a label that is not 0 becomes 1", "skb_get_hash() is keyed with a secret drawn at boot"},
+    {"icmp6 quoted", "ICMPv6 errors that this host sends to itself on lo",
+     "the drawn source port and flow label of the datagram that they quote are masked as that "
+     "datagram's were; the ICMPv6 checksum is adjusted",
+     "inet_autobind() and skb_get_hash(), as above"},
     {"ip6.frag_id", "IPv6 fragments",
      "the first id of a call becomes 1, the next that differs 2, and so on",
      "ipv6_select_ident() draws it"},
@@ -120,6 +124,8 @@ class Masker {
   };
   void mask_icmp(FrameRecord& frame, const Ipv4Parts& p,
                  const std::vector<SocketState>& sockets) const;
+  void mask_icmp6(FrameRecord& frame, const Ipv6Parts& p,
+                  const std::vector<SocketState>& sockets) const;
   bool mask_tunnel(FrameRecord& frame, const Ipv4Parts& p);
   bool apply6(FrameRecord& frame, const Ipv6Parts& p, const std::vector<SocketState>& sockets);
   const std::set<std::uint16_t> named_ports_;
@@ -131,6 +137,8 @@ class Masker {
   std::map<std::string, std::pair<std::size_t, std::uint16_t>> drawn_;
   // By addresses and id.
   std::map<std::uint64_t, Head> sent_;
+  // Of IPv6 datagrams from drawn ports: the port and the UDP checksum on the wire.
+  std::set<std::pair<std::uint16_t, std::uint16_t>> checks6_;
   std::map<std::uint64_t, std::uint16_t> tunnels_;  // first ids of outer packets, likewise
   bool drawn_by_nat_ = false;                       // a port was
   std::size_t seen_ = 0;
