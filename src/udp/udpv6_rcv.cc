@@ -26,7 +26,7 @@ void input_error6(Net& net, SkbPtr skb, DropReason reason) {
 bool checksum6_good(const Skb& skb, const Ipv6Header& ip, std::span<const std::uint8_t> datagram,
                     std::uint16_t check) {
   if (skb.ip_summed == IpSummed::partial) return true;
-  if (check == 0) return false;
+  if (check == 0) return ip.daddr.is_multicast();  // its sockets are asked one by one
   return csum_fold(csum_ipv6_nofold(ip.saddr, ip.daddr, static_cast<std::uint32_t>(datagram.size()),
                                     kIpProtoUdp, csum_partial(datagram, 0))) == 0;
 }
@@ -67,7 +67,14 @@ void udpv6_rcv(Net& net, SkbPtr skb) {
   bool taken = false;
   const auto give = [&](Sock& sk) { taken |= udp_queue_rcv_skb(net, sk, r, payload, *skb); };
   if (ip->daddr.is_multicast()) {
-    if (net.udp->for_each_mcast6(ip->saddr, uh->source, ip->daddr, uh->dest, iif, give) == 0) {
+    std::size_t heard = 0;
+    const auto give_checked = [&](Sock& sk) {
+      if (uh->check == 0 && !sk.flag(SockFlag::no_check6_rx)) return;
+      ++heard;
+      give(sk);
+    };
+    net.udp->for_each_mcast6(ip->saddr, uh->source, ip->daddr, uh->dest, iif, give_checked);
+    if (heard == 0) {
       snmp(net, Snmp::Udp6IgnoredMulti);
       return rx_drop(net, std::move(skb), DropReason::NOT_SPECIFIED);
     }

@@ -130,6 +130,7 @@ constexpr OptionName kOptions[] = {
     {"IPV6_FLOWINFO_SEND", SOL_IPV6, 33},
     {"IPV6_RECVORIGDSTADDR", SOL_IPV6, 74},
     {"IPV6_RECVFRAGSIZE", SOL_IPV6, 77},
+    {"UDP_NO_CHECK6_RX", SOL_UDP, 102},
     {"UDP_NO_CHECK6_TX", SOL_UDP, 101},
 };
 
