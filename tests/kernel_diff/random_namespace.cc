@@ -250,7 +250,9 @@ class NamespaceAuthor {
                                                   "dev va scope global", "dev vc proto static"}));
     if (rnd_.percent(20)) words += " src " + rnd_.pick(d_.locals);
     if (rnd_.percent(15)) {
-      const int mtu = rnd_.pick({68, 100, 552, 600, 1000, 1400, 1500, 1501, 2000});
+      // No more than the device's: known/fragment_longer_than_the_device.scn.
+      const int most = std::max(d_.mtu_va, 1500);
+      const int mtu = std::min(rnd_.pick({68, 100, 552, 600, 1000, 1400, 1500, 1501, 2000}), most);
       words += fmt::format(" mtu {}{}", rnd_.pick({"", "lock "}), mtu);
       d_.route_mtu = mtu;
     }
