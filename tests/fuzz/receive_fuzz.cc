@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dev/netdevice.h"
+#include "ip/inet_fragment.h"
 #include "ip/ip_input.h"
 #include "neigh/neighbour.h"
 #include "net.h"
